@@ -89,7 +89,7 @@ _MAPPING: Final = ("gateway.ingest.plan_write",)
 
 
 class _Shared:
-    """Parts of one process that its loops share: each is safe to use from any thread."""
+    """Parts that the loops of one process share; each may be used from any thread."""
 
     def __init__(self, configuration: Configuration, metrics: Metrics, sibling: Sibling | None = None) -> None:
         self.configuration, self.metrics, self.sibling = configuration, metrics, sibling
@@ -97,7 +97,7 @@ class _Shared:
         self.probe: StoreProbe | None = None
 
     def client(self) -> UpstreamClient:
-        """Return a client of AutoScribe, not opened.
+        """Create a client of AutoScribe, not yet opened.
 
         Raises:
             ConfigError: there is no API key.
@@ -106,7 +106,7 @@ class _Shared:
         return UpstreamClient(settings.upstream, settings.pdf, observe=self.reachability)
 
     def reads(self, engine: Sqlite | Postgres, client: UpstreamClient) -> ReadThrough:
-        """Return a reader that ingests what it reads."""
+        """Create a reader that reads studies from AutoScribe and ingests them."""
         return ReadThrough(client, engine, pipeline_of(self.configuration, engine), self.metrics)
 
 
@@ -141,7 +141,7 @@ def create_app(
 
 
 def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str]) -> Application:
-    """Build an application that answers only; its lifespan opens connections for its own loop."""
+    """Build an application that only answers requests; its lifespan opens connections for its own event loop."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -159,7 +159,7 @@ def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection
 
 @asynccontextmanager
 async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[None]:
-    """Give the application what its routes use, and run the loops behind them, while the block runs."""
+    """Set what the application's routes use, and run the loops that belong to answering, while the block runs."""
     settings = shared.configuration.settings
     noting = audit_trail(shared.configuration, shared.metrics)
     async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads, noting as trail:
@@ -225,7 +225,7 @@ def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
 async def _working(
     shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str], hold: HoldFeed | None
 ) -> AsyncIterator[None]:
-    """Run the loops of the roles while the block runs."""
+    """Run the loops of the other roles (crawl, webhooks, feed) while the block runs."""
     configuration, settings = shared.configuration, shared.configuration.settings
     shared.probe = probe = StoreProbe(engine, secrets.token_hex(8))
     loops: Loops = [forever(probe.once, EVERY, not_done="store-not-probed")]
@@ -290,7 +290,7 @@ async def _waking(engine: Sqlite | Postgres, work: WebhookWork) -> None:
 async def crawling(
     configuration: Configuration, engine: Sqlite | Postgres, metrics: Metrics, observe: Observe = unobserved
 ) -> AsyncIterator[Crawl]:
-    """Open what the crawl needs: a client with its own pace and an ingest function; `observe` is passed to the client.
+    """Open what the crawl needs: a client with its own pace, and the function that ingests a study.
 
     Raises:
         ConfigError: there is no API key.
@@ -349,7 +349,7 @@ def _serve_part(
     listener: socket | None,
     pipe: Connection,
 ) -> int:
-    """Serve as one of two processes: with a listener, answer for both; without one, send figures to the other."""
+    """Serve as one of two processes: the one with a listener answers requests, the other works in the background."""
     run = asyncio.run if listener is None else run_answering
     return run(_serve_here(configuration, roles, hold, listener, pipe))
 

@@ -1,4 +1,4 @@
-"""Data classes of a study for both mappings: AutoScribe's data, and the hospital's orders that the study answers.
+"""Data classes of a study for both mappings: AutoScribe's data, and the hospital's orders that it answers.
 
 Field names and presence follow the upstream contract (`GET /v1/autoScribe/studies/{id}`, `GET /v1/autoScribe/reports`).
 Dates and times stay strings: their meaning depends on the site's time zone, which only the encoders know. Orders are as
@@ -59,7 +59,7 @@ class StatedCode:
 
 @dataclass(frozen=True, slots=True)
 class HospitalMessageName:
-    """Name of a message: the `[[source]]` that took it, and MSH-10."""
+    """Name of a hospital's message: the `[[source]]` that received it, and MSH-10."""
 
     source: str = ""
     control_id: str = ""
@@ -71,7 +71,7 @@ NO_MESSAGE: Final = HospitalMessageName()
 
 @dataclass(frozen=True, slots=True)
 class StatedVisit:
-    """Visit as it was at the time of the study: PV1-19 `number`, PID-18 `account`, PV1-2 class, PV1-3 location.
+    """Visit at the time of the study: PV1-19 `number`, PID-18 `account`, PV1-2 class, PV1-3 location.
 
     `location` has the components of PL. `attending` is PV1-7 and `referring` PV1-8. `begun` and `ended` are instants
     in ISO 8601 (PV1-44, PV1-45). `lacks` are the kinds of numbers that the hospital gave without an authority, and for
@@ -92,7 +92,7 @@ class StatedVisit:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredOrder:
-    """Order that a study answers. `message` is the newest message that stated its content.
+    """Order that a study answers. `message` is the newest message that stated the order's content.
 
     `order_number` is the order's number in the gateway's database. `placer` is ORC-2, `filler` ORC-3, `accession` as
     the source names its field. `ordering` is ORC-12. `patient_numbers` are those of PID-3 with a known authority.
@@ -119,7 +119,7 @@ class AnsweredOrder:
 
 @dataclass(frozen=True, slots=True)
 class MergedNumber:
-    """Patient number that gave way to another one of the same authority and type, directly or by a chain.
+    """Patient number that was merged into another one of the same authority and type, directly or by a chain.
 
     `system` is the authority's for FHIR. `prior` is in the form for comparison (`mrn_key`), and `surviving` as the
     hospital wrote it. `message` is the message that said so.
@@ -177,7 +177,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Stretch of the report text: `heading + body` is the original text, every character of it.
+    """Section of the report text: `heading + body` is the original text, every character of it.
 
     `label` is the normalized heading (`findings`, `impression`, …), empty for text under no known heading.
     `heading` ends with its colon or dash; `content` is the body for readers.
@@ -302,7 +302,7 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """OBR-22 that a destination was told last under a filler order number, and the `statuses` told with it.
+    """OBR-22 last sent to a destination under a filler order number, and the `statuses` sent with it.
 
     `statuses` is a digest of OBR-25 and of each OBX-8 and OBX-11 (`mappings.hl7v2.obr`); empty if unknown.
     """

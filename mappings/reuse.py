@@ -1,4 +1,4 @@
-"""Reuse what was made before of equal input, while one study is mapped again and again with one value changed (D6).
+"""Reuse earlier results for equal input while one study is mapped again and again with one value changed (D6).
 
 Carries out no clause of a standard. A mapping is pure, so equal input makes an equal result. What is kept are a
 patient's data: a `Remembered` lives no longer than the trace that made it.
@@ -15,16 +15,16 @@ Issue = TypeVar("Issue")
 
 
 class Reuse:
-    """No reuse: everything is made afresh, as for a study that is mapped once."""
+    """Reuse of nothing: every result is made anew, as for a study that is mapped once."""
 
     __slots__ = ()
 
     def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
-        """Return what `make` returns at a place, which depends on nothing but `given`. Nobody changes either later."""
+        """Return the result of `make` at a place; it depends only on `given`, and neither may be changed later."""
         return make()
 
     def of_noted(self, place: Hashable, given: Any, make: Callable[[], Made], issues: list[Issue]) -> Made:
-        """Return the same as `of` for a `make` that adds issues to a list, and add those issues."""
+        """Return the same as `of`, for a `make` that adds issues to a list; add those issues."""
 
         def with_issues() -> tuple[Made, tuple[Issue, ...]]:
             start = len(issues)
@@ -42,7 +42,7 @@ NO_REUSE = Reuse()
 
 
 class Remembered(Reuse):
-    """Remembers the first result at each place, which is that of the unchanged study, and the latest."""
+    """Reuse of the first result at each place (that of the unchanged study) and the latest."""
 
     __slots__ = ("__weakref__", "_known")
 
@@ -50,7 +50,7 @@ class Remembered(Reuse):
         self._known: dict[Hashable, tuple[tuple[Any, Any], ...]] = {}
 
     def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
-        """Return the first or latest result at a place if it was made of equal input, else that of `make`."""
+        """Return the first or latest result at a place if its input was equal, else that of `make`."""
         known = self._known.get(place, ())
         for before, result in known:
             if before == given:

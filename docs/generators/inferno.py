@@ -196,7 +196,7 @@ _LAUNCH = "clients log in as backend services: there is no launch by a user"
 OTHER_TESTS: Mapping[tuple[str, str], str] = {
     ("Capability Statement", "FHIR 4.0.1, JSON, Patient and another profile"): PASSES,
     ("Clinical Notes Guidance", "the attachments of reports are those of documents"): PASSES,
-    ("Clinical Notes Guidance", "all ten types of notes"): "AutoScribe has radiology reports alone",
+    ("Clinical Notes Guidance", "all ten types of notes"): "AutoScribe has only radiology reports",
     ("Encounter", "all"): _ENCOUNTERS,
     ("Missing Data", "the extension for absent data"): PASSES,
     ("Screening Assessment", "all"): _OF_REPORTS,

@@ -1,1 +1,1 @@
-"""Audit journal: who saw which data of which patient, in sealed files, loaded into the database behind."""
+"""Audit journal: who saw which data of which patient, in sealed files that are copied into the database afterwards."""

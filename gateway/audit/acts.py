@@ -1,4 +1,4 @@
-"""Note an act of an operator: when it begins, what it shows, and that it failed. Without a note it is not done.
+"""Write an operator's act to the audit: its begin, what it shows, its failure. If that is impossible, nothing is done.
 
 Carries out no clause of a standard; IHE BALP has no pattern for commands. An operator is a user of the operating
 system. The process of a command has a segment of its own.
@@ -24,7 +24,7 @@ from gateway.store.database.facts import actor
 
 
 class OperatorAct:
-    """Act of an operator that goes on."""
+    """Act of an operator that is being carried out."""
 
     def __init__(self, journal: AuditJournal, entry: AuditEntry) -> None:
         self._journal, self._entry = journal, entry
@@ -39,7 +39,7 @@ class OperatorAct:
         self.note(shown._replace(patients=tuple(patients), patient_count=len(patients)))
 
     def note(self, entry: AuditEntry) -> None:
-        """Note an entry of this act, now.
+        """Write an entry of this act to the audit now.
 
         Raises:
             AuditUnavailable: it cannot be noted.
@@ -51,7 +51,7 @@ class OperatorAct:
 async def acting(
     folder: Path, key: Ed25519PrivateKey, command: str, why: str, about: tuple[str, ...]
 ) -> AsyncIterator[OperatorAct]:
-    """Note that a command begins, about these addresses, and that it fails, if it does.
+    """Write to the audit that a command begins, about these addresses; and, if it fails, that it fails.
 
     Raises:
         AuditUnavailable: it cannot be noted.

@@ -38,7 +38,7 @@ class EntryUnreadableError(ValueError):
 
 
 class AuditEntry(NamedTuple):
-    """One access, or one act; a tuple, since each answer waits for one and a dataclass takes twice as long.
+    """One access, or one act, in the audit. A tuple: every answer waits for one, and a dataclass takes twice as long.
 
     `at` is in microseconds since 1970. `client`, `user` and `host` name who asked, `address` is the network address.
     `request` is the request id, `route` the route's template, and `code` the error code, all empty if there is none.
@@ -78,13 +78,13 @@ def printed(entry: AuditEntry) -> str:
 
 
 def printed_parts(entry: AuditEntry) -> Sequence[str]:
-    """Print an entry as texts of at most `MOST_BYTES`: several, if it is larger, so that no id is left out."""
+    """Print an entry as texts of at most `MOST_BYTES`; a larger entry as several texts, so that no id is lost."""
     text = printed(entry)
     return (text,) if len(text) <= MOST_BYTES else _divided(entry)
 
 
 def printed_access(head: EntryHead, about: EntryAbout, parameters: tuple[tuple[str, str], ...]) -> Sequence[str]:
-    """Print an access as `printed_parts` does. Each answer waits for it, and to make an `AuditEntry` takes longer."""
+    """Print an access as `printed_parts` does, but faster: without making an `AuditEntry`."""
     text = _printed(head, about, parameters, _NO_MORE)
     if len(text) <= MOST_BYTES:
         return (text,)
@@ -92,7 +92,7 @@ def printed_access(head: EntryHead, about: EntryAbout, parameters: tuple[tuple[s
 
 
 def parsed(text: bytes) -> AuditEntry:
-    """Return the entry that a text was printed from.
+    """Parse a printed entry.
 
     Raises:
         EntryUnreadableError: no text that `printed` returns.
@@ -116,7 +116,7 @@ def parsed(text: bytes) -> AuditEntry:
 
 
 def values_key(site_key: bytes) -> bytes:
-    """Derive from the site key the key of the digests of values (RFC 5869)."""
+    """Derive the key for digests of search values from the site key (RFC 5869)."""
     return HKDF(hashes.SHA256(), 32, salt=None, info=_KEY_LABEL).derive(site_key)
 
 
@@ -141,7 +141,7 @@ def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[
 
 @lru_cache(maxsize=4)
 def _digest_begun(key: bytes) -> hmac.HMAC:
-    """Begin the digest of a value under a key. To set up the key takes most of the time."""
+    """Prepare the digest of a value under a key; setting up the key takes most of the time."""
     return hmac.new(key, _VALUE_LABEL, hashlib.sha256)
 
 
@@ -177,7 +177,7 @@ _NO_MORE: Final = _end("", 0, is_cut=False)
 
 
 def _divided(entry: AuditEntry) -> Sequence[str]:
-    """Divide an entry into several that are not larger than `MOST_BYTES`."""
+    """Split an entry into several that are at most `MOST_BYTES` large."""
     bare, parts = _bare(entry), list[str]()
     shown, patients = _bounded(entry.shown), _bounded(entry.patients)
     while shown or patients or not parts:
@@ -190,7 +190,7 @@ def _divided(entry: AuditEntry) -> Sequence[str]:
 
 
 def _bare(entry: AuditEntry) -> AuditEntry:
-    """Return the entry without resources and patients, its texts shortened."""
+    """Return the entry without resources and patients, and with shortened texts."""
     short: dict[str, Any] = {name: getattr(entry, name)[:_MOST_TEXT] for name in _TEXTS}
     parameters = tuple((name[:_MOST_TEXT], digest[:64]) for name, digest in entry.parameters[:_MOST_PARAMETERS])
     bare = entry._replace(**short, parameters=parameters)
@@ -202,7 +202,7 @@ def _bounded(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _fitting(texts: tuple[str, ...], room: int) -> tuple[tuple[str, ...], int]:
-    """Return the first texts that fit into so many bytes, and the bytes left."""
+    """Return the first texts that fit into a number of bytes, and the bytes left."""
     for number, one in enumerate(texts):
         size = len(_text(one)) + 1
         if size > room:

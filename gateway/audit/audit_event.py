@@ -63,24 +63,24 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_id(segment: str, sequence: int, at: int) -> str:
-    """Return the id of the AuditEvent of an entry at this place; `at` in it is where the entry is looked for."""
+    """Return the AuditEvent id of an entry, by its place in the journal and its instant."""
     return f"aud-{at}-{hashlib.sha256(f'{segment}:{sequence}'.encode()).hexdigest()[:16]}"
 
 
 def instant_of(resource_id: str) -> int | None:
-    """Return the instant in the id of an AuditEvent, None if it is no such id."""
+    """Return the instant in an AuditEvent id, None if the id is none of an entry."""
     match = _ID.fullmatch(resource_id)
     return int(match[1]) if match else None
 
 
 def message_of(resource_id: str) -> int | None:
-    """Return the number of the message in the id of a delivery, None if it is no such id."""
+    """Return the message number in the AuditEvent id of a delivery, None if the id is none of a delivery."""
     match = _DELIVERY.fullmatch(resource_id)
     return int(match[1]) if match else None
 
 
 def audit_event(entry: AuditEntry, resource_id: str, canonical: str) -> Json:
-    """Render an entry; `canonical` is the base of the site's own definitions.
+    """Render an entry as an AuditEvent; `canonical` is the base of the site's own definitions.
 
     `outcomeDesc` is a code of the gateway, `entity.query` holds names and digests, no values.
     """
@@ -104,7 +104,7 @@ def audit_event(entry: AuditEntry, resource_id: str, canonical: str) -> Json:
 
 
 def delivery_event(message: ShownMessage, reports: Sequence[str]) -> Json:
-    """Render a message that was sent, from the ledger of the feed; `reports` are the addresses of its reports.
+    """Render the sending of a message as an AuditEvent; `reports` are the addresses of its reports.
 
     DICOM PS3.15 §A.5.3.4 (Export). The outcome is success once the receiver has acknowledged it.
     """

@@ -1,4 +1,4 @@
-"""Send a copy of each audit entry to a syslog receiver over TLS; the journal on the disk is the spool.
+"""Send a copy of each audit entry to a syslog receiver over TLS; what was not sent yet stays in the journal's files.
 
 RFC 5425 (syslog over TLS); IHE ITI-20 (https://profiles.ihe.net/ITI/TF/Volume2/ITI-20.html); decision D42. A receiver
 acknowledges nothing. So a line counts as sent once the connection has outlived it for some seconds, and after a broken
@@ -53,7 +53,7 @@ class SyslogReceiver:
 
 
 class AuditForwarding:
-    """Forwarder of the journals in a folder; of several processes on a machine only one does it."""
+    """Forwarder of the journals in a folder; only one process of a machine forwards."""
 
     def __init__(self, folder: Path, receiver: SyslogReceiver) -> None:
         self.receiver, self._folder = receiver, folder
@@ -71,21 +71,21 @@ class AuditForwarding:
         return AuditNotForwarded.code if since is not None and clock.monotonic() - since >= _PATIENCE else ""
 
     async def run(self) -> None:
-        """Send what is new every second, until cancelled."""
+        """Send new entries every second, until cancelled."""
         try:
             await forever(self.turn, EVERY, not_done="audit-not-forwarded")
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the connection, and let another process go on."""
+        """Close the connection, and let another process forward."""
         self._disconnect()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     async def turn(self) -> None:
-        """Send all whole lines that were not sent.
+        """Send all complete lines that were not sent before.
 
         Raises:
             AuditNotForwarded: the receiver cannot be reached, or the journal cannot be read; a later turn goes on.
@@ -118,7 +118,7 @@ class AuditForwarding:
         return True
 
     async def _connect(self) -> None:
-        """Open a connection if there is none; it begins behind what a connection before has settled."""
+        """Open a connection if there is none, and continue after the last entry known to have arrived."""
         if self._writer is not None and self._reader is not None:
             if not self._reader.at_eof() and not self._writer.is_closing():
                 return
@@ -155,7 +155,7 @@ class AuditForwarding:
         return True
 
     async def _settle(self) -> None:
-        """Keep what was sent some seconds ago on a connection that still stands."""
+        """Store as sent what went out some seconds ago over a connection that is still open."""
         if self._settling is None:
             self._settling = clock.monotonic(), dict(self._sent)
         elif clock.monotonic() - self._settling[0] >= SETTLED:
@@ -164,7 +164,7 @@ class AuditForwarding:
 
 
 def _places(folder: Path) -> Places:
-    """Return how far each segment was sent; nothing if that was never kept, or cannot be read: then all is sent."""
+    """Return how far each segment was sent; empty if unknown, which means that all is sent again."""
     with suppress(FileNotFoundError, ValueError, TypeError):
         said = json.loads((folder / _PLACES).read_bytes())
         return {name: LoadedTo(**place) for name, place in said.items()}
@@ -172,7 +172,7 @@ def _places(folder: Path) -> Places:
 
 
 def _keep(folder: Path, places: Places) -> None:
-    """Replace the file of the places as a whole. May raise `OSError`."""
+    """Replace the file that tells how far each segment was sent. May raise `OSError`."""
     path = folder / _PLACES
     new = path.with_name(f"{path.name}.new")
     opened = open_private(new, os.O_WRONLY | os.O_TRUNC)

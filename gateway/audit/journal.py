@@ -37,7 +37,7 @@ _UNFIT: Final = re.compile("[^A-Za-z0-9-]")  # in a host's name, which becomes p
 
 
 class AuditJournal:
-    """Journal in a folder, signed with `key`. One event loop alone may call its methods.
+    """Audit journal in a folder, sealed with `key`. Only one event loop may call its methods.
 
     Several processes may share the folder: each has a slot of its own. The first `turn` opens the journal. After a
     failure, entries are refused until a turn succeeds.
@@ -54,7 +54,7 @@ class AuditJournal:
 
     @property
     def is_open(self) -> bool:
-        """True while entries are taken."""
+        """True while the journal accepts entries."""
         return self._file is not None and not self._is_refusing
 
     def append(self, entry: AuditEntry) -> None:
@@ -62,7 +62,7 @@ class AuditJournal:
         self.write(entry.at, printed_parts(entry))
 
     def write(self, at: int, parts: Sequence[str]) -> None:
-        """Write the parts of a printed entry, which says that it is of the instant `at`, before the answer is sent.
+        """Write the parts of a printed entry of the instant `at`, before the answer is sent.
 
         Raises:
             AuditUnavailable: it is not written whole, so nothing may be shown.
@@ -82,7 +82,7 @@ class AuditJournal:
         await forever(self.turn, EVERY, not_done="audit-journal-not-flushed")
 
     async def turn(self) -> None:
-        """Open the journal if it is not open, seal what a minute has brought, and flush all to disk.
+        """Open the journal if needed, seal it if a minute has passed, and flush it to disk.
 
         Raises:
             AuditUnavailable: it cannot be written, or not be flushed.
@@ -126,7 +126,7 @@ class AuditJournal:
                 self._lock = None
 
     def _opened(self, now: int) -> SegmentFile:
-        """Continue the newest segment of this process's slot; begin one if there is none, or another key seals it."""
+        """Continue this process's newest segment; begin one if there is none, or if it has another seal key."""
         if self._lock is None:
             slot, self._lock = locked_slot(self._folder, _LOCK)
             self._name = f"{_UNFIT.sub('_', socket.gethostname())}-{slot}"
@@ -161,7 +161,7 @@ class AuditJournal:
         return [*self._left, *([self._file] if self._file else [])]
 
     def _abandon(self) -> None:
-        """Close the files; the next turn reads again how far they go."""
+        """Close the files after an error; the next turn reads how far they go."""
         for file in self._files():
             with suppress(OSError):
                 file.close()
@@ -169,5 +169,5 @@ class AuditJournal:
 
 
 def _end_of(day: str) -> int:
-    """Return the instant, in microseconds, at which a day in UTC ends."""
+    """Return the instant, in microseconds, at which a day ends in UTC."""
     return micros(datetime.strptime(day, _DAY).replace(tzinfo=UTC) + timedelta(days=1))

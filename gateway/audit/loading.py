@@ -1,4 +1,4 @@
-"""Load entries from the files of the audit journal into the database, exactly once each, behind the answers.
+"""Load audit entries from the journal's files into the database, exactly once each, after the answers were sent.
 
 Carries out no clause of a standard. The files are the original. A segment's place in the database moves in the
 transaction that stores its entries, so neither a crash nor a second process doubles or skips an entry.
@@ -34,11 +34,11 @@ class AuditLoading:
         self._places: dict[str, LoadedTo] | None = None
 
     async def run(self) -> None:
-        """Load what is new every second, until cancelled."""
+        """Load new entries every second, until cancelled."""
         await forever(self.turn, EVERY, not_done="audit-not-loaded")
 
     async def turn(self) -> None:
-        """Load all whole lines of all segments.
+        """Load all complete lines of all segments.
 
         Raises:
             StoreUnavailable: the store cannot be reached; what is not loaded is loaded later.
@@ -73,13 +73,13 @@ class AuditLoading:
 
 
 def grown(folder: Path, places: Mapping[str, LoadedTo]) -> list[Path]:
-    """Return the segments whose files go on behind a place in each. May raise `OSError`."""
+    """Return the segments whose files are longer than what is loaded of them. May raise `OSError`."""
     paths = segment_paths(folder)
     return [path for path in paths if path.stat().st_size > places.get(segment_of(path), LoadedTo()).size]
 
 
 def read_lines(path: Path, before: LoadedTo) -> tuple[list[tuple[SegmentLine, bytes]], LoadedTo]:
-    """Read some lines behind a place, each with its bytes. Unreadable ones are passed over once a readable one follows.
+    """Read some lines after a place, each with its bytes; unreadable lines are skipped once a readable one follows.
 
     Only lines on the disk are read. A power loss would else take a line that is loaded, and another gets its sequence.
     May raise `OSError`.
@@ -106,7 +106,7 @@ def read_lines(path: Path, before: LoadedTo) -> tuple[list[tuple[SegmentLine, by
 
 
 def subjects_of(entry: AuditEntry) -> tuple[str, ...]:
-    """Return the addresses under which an entry is found: what was shown, and the patients concerned."""
+    """Return the addresses under which an entry is found: resources shown, and patients concerned."""
     return (*entry.shown, *(f"Patient/{one}" for one in entry.patients))
 
 

@@ -1,4 +1,4 @@
-"""Remove old segments whole: sign a tombstone, remove the rows, then the file. A crash in between is made good later.
+"""Remove old segments whole: sign a tombstone, delete the rows, then the file. After a crash the next run finishes.
 
 https://www.ecfr.gov/current/title-45/section-164.316 (how long documentation is kept), RFC 8032 (Ed25519). Only what
 has its final seal is removed, the oldest first. A tombstone keeps the digest of that seal, so that the chain of the
@@ -38,7 +38,7 @@ _CONTEXT: Final = b"autoscribe-gateway audit tombstone 1\n"
 
 
 class AuditRetention:
-    """Removal of the segments of a folder that are older than so many days; one process of a machine runs it."""
+    """Removal of segments older than a number of days; one process of a machine runs it."""
 
     def __init__(self, entries: AuditEntries, folder: Path, key: Ed25519PrivateKey, days: int) -> None:
         self._entries, self._folder, self._key, self._days = entries, folder, key, days

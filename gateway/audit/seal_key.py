@@ -27,7 +27,7 @@ _SETTING: Final = "audit.seal_key"
 
 
 def prepared(folder: Path, file: Path) -> Ed25519PrivateKey:
-    """Make the folder of the journal and the seal key if they are not there; return the key.
+    """Create the journal's folder and the seal key if they are missing; return the key.
 
     Raises:
         ConfigError: one of them cannot be made, or the key would lie in the folder.
@@ -44,7 +44,7 @@ def prepared(folder: Path, file: Path) -> Ed25519PrivateKey:
 
 
 def seal_key(file: Path) -> Ed25519PrivateKey:
-    """Return the key in the file; make the file if it is not there. Of several processes that do so, one makes it.
+    """Return the key in the file; create it if it is missing. If several processes try, only one creates it.
 
     Raises:
         ConfigError: the file cannot be read or made, or holds no Ed25519 key.

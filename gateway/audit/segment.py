@@ -56,7 +56,7 @@ class SegmentSeal:
 
 @dataclass(frozen=True, slots=True)
 class SegmentTear:
-    """Mark behind bytes that are no whole line, which stay in the file: a process died, or a disk was full."""
+    """Mark after bytes that are no complete line and stay in the file: a process died, or a disk was full."""
 
     size: int
     digest: str
@@ -70,7 +70,7 @@ _MADE: Final = {"open": SegmentOpening, "torn": SegmentTear, "seal": SegmentSeal
 
 @dataclass(frozen=True, slots=True)
 class SegmentLine:
-    """One line: its sequence in the segment (the opening has 0), the digest of the line before, and what it says."""
+    """Line of a segment: its sequence (the opening has 0), the digest of the line before, and its content."""
 
     sequence: int
     before: str
@@ -113,7 +113,7 @@ class SegmentHead:
         return row
 
     def take(self, line: SegmentLine, row: bytes) -> None:
-        """Move behind a line that was read."""
+        """Move on by a line that was read."""
         self.sequence, self.digest = line.sequence, digest_of(row)
         self.entries += isinstance(line.content, AuditEntry)
         if isinstance(line.content, SegmentSeal):
@@ -140,7 +140,7 @@ def digest_of(row: bytes) -> str:
 
 
 def line_of(row: bytes) -> SegmentLine | None:
-    """Return what a line with its newline says, None if it is no line of this version in its only spelling."""
+    """Parse a line with its newline; None if it is not exactly as this version writes it."""
     try:
         said = json.loads(row)
         sequence, before = said["seq"], said["prev"]
@@ -154,7 +154,7 @@ def line_of(row: bytes) -> SegmentLine | None:
 
 
 def is_signed(line: SegmentLine, key: Ed25519PublicKey) -> bool:
-    """Tell if a line is a seal with a valid signature."""
+    """True if a line is a seal with a valid signature."""
     seal = line.content
     if not isinstance(seal, SegmentSeal):
         return False
@@ -163,7 +163,7 @@ def is_signed(line: SegmentLine, key: Ed25519PublicKey) -> bool:
 
 
 def is_signature(signature: str, key: Ed25519PublicKey, text: bytes) -> bool:
-    """Tell if this is the signature of a text, in its only spelling: lower-case hex."""
+    """True if this is the signature of a text, written in lower-case hex."""
     try:
         key.verify(bytes.fromhex(signature), text)
     except (InvalidSignature, ValueError):

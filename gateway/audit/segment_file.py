@@ -23,7 +23,7 @@ _SEAL: Final = b',"seal":{"segment":"'
 
 
 class SegmentFile:
-    """Open file with the head of its segment. Every method may raise `OSError`; then read it anew."""
+    """Open file of a segment, with the state after its last line. After an `OSError` of any method, open it anew."""
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
         self.head = head
@@ -36,7 +36,7 @@ class SegmentFile:
 
     @classmethod
     def begun(cls, folder: Path, journal: str, day: str, key: str, previous: SegmentHead | None) -> SegmentFile:
-        """Begin a segment that follows `previous`; its file has that name only once it has its opening line."""
+        """Begin a segment that follows `previous`; the file gets its name once it has its opening line."""
         head = SegmentHead(f"{day}.{journal}")
         path = segment_path(folder, head.segment)
         unbegun = path.with_name(path.name + _UNBEGUN)
@@ -53,7 +53,7 @@ class SegmentFile:
 
     @classmethod
     def continued(cls, path: Path) -> SegmentFile:
-        """Continue a segment behind its last whole line; bytes behind that are accounted for by a line.
+        """Continue a segment after its last complete line; incomplete bytes stay, and a line marks them.
 
         Only the lines behind the last seal are read: a busy day has gigabytes.
         """
@@ -69,7 +69,7 @@ class SegmentFile:
         return continued
 
     def write(self, row: bytes) -> None:
-        """Append a line that the head made, whole."""
+        """Append a line of the segment, whole."""
         while row:
             row = row[os.write(self._file, row) :]
 
@@ -84,12 +84,12 @@ class SegmentFile:
 
 
 def head_of(path: Path) -> SegmentHead:
-    """Return the head of a segment, behind its last whole line. May raise `OSError`."""
+    """Read the state of a segment after its last complete line. May raise `OSError`."""
     return _read_end(path)[0]
 
 
 def _read_end(path: Path) -> tuple[SegmentHead, bytes]:
-    """Return the head of a segment, and the bytes behind its last whole line."""
+    """Read the state of a segment after its last complete line, and the bytes that follow."""
     head, torn = SegmentHead(segment_of(path)), b""
     with path.open("rb") as rows:
         _take(head, rows.readline())
@@ -107,7 +107,7 @@ def _take(head: SegmentHead, row: bytes) -> bool:
 
 
 def _behind_last_seal(rows: BinaryIO, head: SegmentHead) -> int:
-    """Move the head behind the last seal, and return the place in the file; 0 if there is none."""
+    """Move to after the last seal, and return the place in the file; 0 if there is none."""
     if not os.fstat(rows.fileno()).st_size:
         return 0
     with mmap.mmap(rows.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -123,7 +123,7 @@ def _behind_last_seal(rows: BinaryIO, head: SegmentHead) -> int:
 
 
 def newest_segment(folder: Path, journal: str) -> SegmentFile | None:
-    """Continue the newest segment of a journal, None if it has none. May raise `OSError`."""
+    """Read the newest segment of a journal, None if it has none. May raise `OSError`."""
     paths = sorted(folder.glob(_NAME.format(f"{_DAY}.{journal}")))
     return SegmentFile.continued(paths[-1]) if paths else None
 

@@ -46,7 +46,7 @@ class JournalLine:
 
 
 def lines_named(text: bytes) -> Iterator[JournalLine]:
-    """Yield the lines of the journal that a text of a receiver names."""
+    """Yield the lines of the journal that a text kept by a receiver names."""
     for segment, sequence, digest in _LINE.findall(text):
         yield JournalLine(segment.decode(), int(sequence), digest.decode())
 
@@ -64,7 +64,7 @@ def syslog_frames(entry: AuditEntry, line: JournalLine, host: str, body: Body, c
 
 
 def _parts(event: Json, line: JournalLine) -> Iterator[Json]:
-    """Divide an AuditEvent by what it shows; each part names the line."""
+    """Split an AuditEvent by the resources it shows; each part names the journal's line."""
     entities = event.get("entity", [])
     named = {
         "what": {"identifier": {"system": LINES, "value": str(line)}},

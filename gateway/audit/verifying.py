@@ -1,4 +1,4 @@
-"""Verify the audit journal: every segment is there, unchanged, and as a syslog receiver kept it; find what is not.
+"""Verify an audit folder: every segment file is there and unchanged, each removal is recorded, a receiver has the same.
 
 RFC 8032 (Ed25519), FIPS 180-4 (SHA-256), RFC 5424; decision D42. Each removal of a segment is recorded. The database is
 asked before the files are read, so that it never knows more than they hold. Each message to a syslog receiver names the
@@ -71,7 +71,7 @@ class SegmentFinding:
 
 
 def verified(rows: Iterable[bytes], keys: Collection[str], name: str, least: int = -1) -> SegmentFinding:
-    """Verify the lines of one segment; `name` is the segment that they should be.
+    """Verify the lines of one segment; `name` is the segment that the file must hold.
 
     `keys` are the public keys, in hex, one of which must have sealed it.
     `least` is the last sequence that the database holds: a file that ends before it was cut off.
@@ -105,7 +105,7 @@ def verified(rows: Iterable[bytes], keys: Collection[str], name: str, least: int
 
 
 def missing(findings: Iterable[SegmentFinding], removed: Mapping[str, str]) -> list[SegmentFault]:
-    """Return the faults between segments.
+    """Return the faults between segments: gaps, and chains that do not continue.
 
     `removed` maps segments that retention removed to the digests of their final seals, from tombstones.
     """
@@ -184,7 +184,7 @@ class FolderFinding:
 def checked(
     folder: Path, keys: Collection[str], loaded: Mapping[str, LoadedTo] | None, elsewhere: Collection[str] = ()
 ) -> FolderFinding:
-    """Verify a folder. `keys` are trusted public keys in hex, `loaded` is how far the database holds each segment.
+    """Verify a folder. `keys` are trusted public keys in hex, `loaded` is how much of each segment the database has.
 
     Every segment that the database knows must be there, or be removed by retention; so must those of other machines,
     except those named in `elsewhere`, which have a folder of their own. `loaded` is None if the database could not be
@@ -212,7 +212,7 @@ def checked(
 
 
 def machine_of(segment: str) -> str:
-    """Return the machine that wrote a segment, as it stands in the names of its files."""
+    """Return the machine that wrote a segment, from the segment's name."""
     return segment.partition(".")[2].rpartition("-")[0]
 
 
@@ -228,7 +228,7 @@ RECEIVER_MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ReceiverFinding:
-    """Result: how many lines both have, how many entries are newer than all that the receiver has, and the faults."""
+    """Result of comparing with a receiver: lines that both have, entries newer than the receiver's, and faults."""
 
     alike: int
     newer: int
@@ -261,7 +261,7 @@ def held_against(folder: Path, files: Iterable[Path], removed: Collection[str]) 
 
 
 def _received(files: Iterable[Path]) -> dict[str, dict[int, set[str]]]:
-    """Return the digests of the lines that the files name, by segment and sequence."""
+    """Return the line digests in a receiver's files, by segment and sequence."""
     found: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in files:
         with path.open("rb") as rows:

@@ -1,4 +1,4 @@
-"""Access of one request: the client that asks, its scopes, its facilities, and until when.
+"""Access of one request: the client, its scopes, its facilities, and when the access ends.
 
 RFC 6750 §1.2 (a bearer token stands for access); decision D10. The gate puts it into the ASGI scope under one key.
 Proved by tests/gateway/auth/test_bearer.py.
@@ -46,7 +46,7 @@ class Access:
         return any(one.refinements or one.context == "patient" for one in self.scopes)
 
     def granting(self, resource_type: str, permission: str) -> tuple[SmartScope, ...]:
-        """Return the scopes that grant a permission, a letter of `cruds` or an operation, on resources of a type.
+        """Return the scopes that grant a permission (a letter of `cruds`, or an operation) on resources of a type.
 
         A scope with refinements that cannot be applied grants nothing. `patient/` needs the patient, `user/` the user.
         """
@@ -62,7 +62,7 @@ class Access:
         return found
 
     def allows(self, resource_type: str, permission: str) -> bool:
-        """True if a scope grants the permission on resources of a type, on some of them at least."""
+        """True if a scope grants the permission on resources of a type, or at least on some of them."""
         return bool(self.granting(resource_type, permission))
 
     def refusal(self, resource_type: str, permission: str) -> str:
@@ -82,7 +82,7 @@ class Access:
         return scope.context == "system" or self.user is not None
 
     def _tells_nothing(self, scope: SmartScope) -> bool:
-        """False for refinements that would be compared with what hidden studies say of a shared resource."""
+        """False for a scope whose refinements would be tested against data of hidden studies."""
         if self.facilities is not None and scope.resource_type == "Patient":
             return False
         is_limited = self.facilities is not None or scope.context == "patient"
@@ -96,6 +96,6 @@ def give_access(scope: MutableMapping[str, Any], access: Access) -> None:
 
 
 def access_of(scope: MutableMapping[str, Any]) -> Access | None:
-    """Return the access of a request, None if no gate gave any."""
+    """Return the access of a request, None if the bearer gate gave none."""
     access: Access | None = scope.get(ACCESS)
     return access

@@ -1,4 +1,4 @@
-"""Authentication as the service uses it, built in or by an external issuer; the service keeps it as `app.state.auth`.
+"""Interface of authentication to the service, built in or by an external issuer; kept as `app.state.auth`.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/; decision D10.
 Proved by tests/gateway/auth/test_wired.py.
@@ -21,11 +21,11 @@ from gateway.store.database.engine import Engine
 
 
 class Authentication(Protocol):
-    """Authentication of one process, on one loop."""
+    """Authentication in one process, on one event loop."""
 
     @property
     def tokens(self) -> Authenticator:
-        """Judge of access tokens."""
+        """Checker of access tokens."""
 
     @property
     def endpoints(self) -> Endpoints | None:
@@ -39,13 +39,13 @@ class Authentication(Protocol):
         """
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the loops that run behind it."""
+        """Return the background loops that it needs."""
 
 
 def authentication(
     engine: Engine, configuration: Configuration, note_login: Callable[[LoginSeen], None]
 ) -> Authentication | None:
-    """Return the authentication that the settings ask for, None for none; `note_login` sees each request for a token.
+    """Create the authentication that the settings ask for, None for none; `note_login` sees each token request.
 
     Raises:
         ConfigError: a setting is missing or wrong.
@@ -57,6 +57,6 @@ def authentication(
 
 
 def authentication_of(state: State) -> Authentication | None:
-    """Return the authentication of an application by its state, None if it has none."""
+    """Return the authentication in an application's state, None if it has none."""
     found: Authentication | None = getattr(state, "auth", None)
     return found

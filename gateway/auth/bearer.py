@@ -1,4 +1,4 @@
-"""Let a request pass with a valid bearer token alone, except to the few addresses that are open.
+"""Refuse requests without a valid bearer token, except at the public addresses.
 
 RFC 6750 §2.1 (the Authorization header alone carries a token) and §3 (WWW-Authenticate); RFC 9110 §11.6.2. All that is
 not named as open is closed, what does not exist included.
@@ -39,17 +39,17 @@ Refuse = Callable[[Exception, Scope, str], ASGIApp]
 
 
 class Authenticator(Protocol):
-    """Judge of bearer tokens."""
+    """Checker of bearer tokens."""
 
     def warm(self, token: bytes) -> Access | None:
-        """Return the access of a token that needs no look-up, else None; any bytes may stand in its place."""
+        """Return the access of a token if no look-up is needed, else None; takes any bytes."""
 
     def access(self, token: str) -> Awaitable[Access | None]:
         """Return the access of a token, None if it is not valid."""
 
 
 class BearerGate:
-    """ASGI middleware: gives each request the access of its token, or answers 400, 401 or 503 by `refuse`.
+    """ASGI middleware: gives each request the access of its token; else `refuse` answers 400, 401 or 503.
 
     `open_app` answers at the addresses that are open. `app.state.auth.tokens` must be an `Authenticator`.
     """
@@ -77,7 +77,7 @@ class BearerGate:
 
 
 async def _access(tokens: Authenticator, value: bytes) -> Access:
-    """Return the access of the token in an Authorization header.
+    """Return the access that the token of an Authorization header gives.
 
     Raises:
         CredentialsMalformed: it is not one readable token.
@@ -94,7 +94,7 @@ async def _access(tokens: Authenticator, value: bytes) -> Access:
 
 
 def _credentials(scope: Scope) -> bytes:
-    """Return the Authorization header of a request, which is of the scheme `Bearer`.
+    """Return the one Authorization header of a request, if its scheme is `Bearer`.
 
     Raises:
         CredentialsMalformed: a token stands in the query, or there is more than one Authorization header.

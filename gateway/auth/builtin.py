@@ -1,4 +1,4 @@
-"""Built-in authentication put together for one loop: token service, key sets and token cache over one database.
+"""Assemble the built-in authentication for one event loop: token service, key sets and token cache on one database.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html.
 Proved by tests/gateway/auth/test_builtin.py.
@@ -26,12 +26,12 @@ _FHIR: Final = "/fhir"
 
 
 def unnoted(_: LoginSeen) -> None:
-    """Note nothing: there is no audit."""
+    """Note nothing: stands in for the audit where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them.
+    """Built-in authentication: `service` issues tokens, `tokens` checks them.
 
     `note_login` gets each answer of the token endpoint before it is sent; if it raises, no token is given out.
     """
@@ -50,12 +50,12 @@ class Builtin:
         return builtin_configuration(self.service.token_url)
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the loops behind it: none."""
+        """Return its background loops: none."""
         return ()
 
 
 def builtin(engine: Engine, settings: Settings, note_login: Callable[[LoginSeen], None] = unnoted) -> Builtin:
-    """Put the parts together."""
+    """Assemble the built-in authentication."""
     stored, fetch = StoredTokens(engine), KeySetFetch(allows_private=settings.auth.allow_private_jwks)
 
     async def look_up(token: str, at: int) -> Access | None:

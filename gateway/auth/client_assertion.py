@@ -31,7 +31,7 @@ _SIGNATURES.max_header_length = MOST_CHARACTERS
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """Assertion whose claims are in order, and whose signature nobody has checked yet.
+    """Assertion whose claims are valid; its signature is not checked yet.
 
     `used_until` is in seconds since 1970: by then it has expired by the clock of every process. `key_set_url` is the
     header `jku`: it is compared, and never followed.
@@ -47,7 +47,7 @@ class Assertion:
 
     @property
     def digest(self) -> str:
-        """Name under which the assertion counts as used: no other assertion has it."""
+        """Digest under which the assertion is remembered as used; no other assertion has it."""
         return hashlib.sha256(f"{self.client_id}\0{self.jti}".encode()).hexdigest()
 
     def verify(self, key: PublicKey) -> None:
@@ -63,7 +63,7 @@ class Assertion:
 
 
 def assertion(compact: str, audience: str, now: float) -> Assertion:
-    """Read an assertion and check all but its signature. `audience` is the URL of the token endpoint; `now` in seconds.
+    """Parse an assertion and check all but its signature. `audience` is the token endpoint's URL; `now` in seconds.
 
     Raises:
         TokenRefused: it breaks a rule.
@@ -112,7 +112,7 @@ def _identity(claims: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> int:
-    """Return the second from which no process takes the assertion, even if its clock is behind.
+    """Return the second from which no process accepts the assertion, even if its clock is slow.
 
     Raises:
         TokenRefused: the assertion is expired, not valid yet, or valid for too long.

@@ -1,4 +1,4 @@
-"""Take a signed JWT apart and read its times, without trusting any of it yet.
+"""Split a signed JWT into its parts and read its times; nothing of it is verified here.
 
 RFC 7515 §2 (base64url) and §3.1 (compact form), RFC 7519 §2 (NumericDate), RFC 8725 §2.4 and §3.
 Proved by tests/gateway/auth/test_client_assertion.py and tests/gateway/auth/test_external_token.py.
@@ -18,7 +18,7 @@ _LARGEST_INSTANT: Final = 2**40
 
 
 def taken_apart(compact: str, most: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a JWT of at most so many characters.
+    """Return header and claims of a JWT of at most so many characters, unverified.
 
     Raises:
         ValueError: it is no such JWT; the message says why, without any of it.

@@ -1,4 +1,4 @@
-"""Read what the external issuer says of itself, and ask it for its keys.
+"""Read the external issuer's discovery document, and fetch its keys.
 
 https://openid.net/specs/openid-connect-discovery-1_0.html §4 (document) and §4.3 (its `issuer` must be equal). Each
 fault names the setting to look at; no fault shows what the issuer answered.
@@ -57,7 +57,7 @@ class IssuerFault:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Discovery document: URLs that are https, and lists of texts, by the names of their members."""
+    """Discovery document: its https URLs, and its lists of texts, by member name."""
 
     urls: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
@@ -71,7 +71,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class IssuerAnswer:
-    """Answer of an issuer, as far as it gave one that can be used."""
+    """Answer of an issuer: discovery document and keys, as far as they could be used."""
 
     discovery: Discovery | None
     keys: PublicKeys | None
@@ -79,7 +79,7 @@ class IssuerAnswer:
 
 
 async def ask_issuer(fetch: Fetch, issuer: str, jwks_url: str | None) -> IssuerAnswer:
-    """Ask an issuer for its discovery document, and for its keys at `jwks_url`, else where the document says."""
+    """Fetch an issuer's discovery document and its keys: at `jwks_url`, else where the document says."""
     discovery = await _discovery(fetch, issuer)
     if isinstance(discovery, IssuerFault) and jwks_url is None:
         return IssuerAnswer(None, None, (discovery,))
@@ -92,7 +92,7 @@ async def ask_issuer(fetch: Fetch, issuer: str, jwks_url: str | None) -> IssuerA
 
 
 def smart_configuration_of(issuer: str, discovery: Discovery) -> Mapping[str, Any]:
-    """Build the SMART configuration that leads to the issuer; the capabilities are those that it names."""
+    """Build the SMART configuration that sends clients to the issuer, with the capabilities it names."""
     methods = discovery.lists[_METHODS]
     capabilities = dict.fromkeys(_CAPABILITIES[one] for one in methods if one in _CAPABILITIES)
     return {

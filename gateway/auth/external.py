@@ -1,4 +1,4 @@
-"""Authentication by an external issuer put together for one loop: the issuer, the registered clients, the token cache.
+"""Assemble authentication by an external issuer for one event loop: issuer, registered clients, token cache.
 
 RFC 9068 §4 (validating a JWT access token); https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html. The site has
 the last word: a client that is not registered gets nothing, and no client gets more than it is registered for. A token
@@ -34,7 +34,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ExternalAccess:
-    """Look-up of a token cache."""
+    """Function that a token cache calls to look a token up."""
 
     rules: TokenRules
     issuer: Issuer
@@ -80,7 +80,7 @@ class ExternalAccess:
         return Access(client.client_id, scopes, facilities, expires, token.user, patient, fault)
 
     async def _patient(self, number: PatientNumber, facilities: frozenset[str] | None) -> tuple[str | None, str]:
-        """Return the id of the Patient with this number, else the reason why there is none; the log has its code."""
+        """Return the id of the Patient with this number, else why there is none; its code is logged."""
         patient_id, fault = await self.patients.find(number, facilities)
         if not fault:
             return patient_id, ""
@@ -90,7 +90,7 @@ class ExternalAccess:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Parts of the authentication by an external issuer: `tokens` judges access tokens."""
+    """Authentication by an external issuer: `tokens` checks access tokens."""
 
     rules: TokenRules
     issuer: Issuer
@@ -110,12 +110,12 @@ class External:
         return smart_configuration_of(self.rules.issuer, await self.issuer.discovery())
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the loops behind it: the issuer is asked again and again."""
+        """Return its background loops: one asks the issuer again and again."""
         return (forever(self.issuer.renew, EVERY, not_done="issuer-not-read"),)
 
 
 def external(engine: Engine, settings: Settings, site: Site, fetch: Fetch | None = None) -> External:
-    """Put the parts together; `fetch` gets documents of the issuer, `site` has the key of the ids of patients.
+    """Assemble it; `fetch` gets documents of the issuer, `site` has the key for patient ids.
 
     Raises:
         ConfigError: a setting is missing or wrong.
@@ -128,7 +128,7 @@ def external(engine: Engine, settings: Settings, site: Site, fetch: Fetch | None
 
 
 def token_rules(settings: Settings) -> TokenRules:
-    """Return the rules that the settings make for tokens.
+    """Return the rules for tokens that the settings make.
 
     Raises:
         ConfigError: issuer or audience is missing, or a URL is not https.

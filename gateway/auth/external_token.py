@@ -1,4 +1,4 @@
-"""Read an access token of the external issuer: a JWT that names its client, user, patient and scopes.
+"""Parse an access token of the external issuer: a JWT that names its client, user, patient and scopes.
 
 RFC 9068 (JWT access tokens), RFC 8725 (attacks on JWTs), RFC 7519 §4.1. All that costs nothing is checked before a key
 is looked for. Nothing in the token says where its key is: the headers `jku`, `x5u`, `x5c` and `jwk` are refused.
@@ -35,7 +35,7 @@ _SIGNATURES.max_header_length = MOST_CHARACTERS
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """Settings that say which tokens are meant for this gateway, and which of their claims hold scopes and patient."""
+    """Rules for tokens: which are meant for this gateway, and which claims hold scopes and patient."""
 
     issuer: str
     audience: str
@@ -45,7 +45,7 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class ExternalToken:
-    """Token whose claims are in order, and whose signature nobody has checked yet.
+    """Token whose claims are valid; its signature is not checked yet.
 
     `expires` is in microseconds since 1970. `user` None: the client has it for itself. `patient` is a Patient id, or
     the number of a patient. Scopes of `patient/` and `user/` are there only with such a patient, and such a user.
@@ -73,7 +73,7 @@ class ExternalToken:
 
 
 def external_token(compact: str, rules: TokenRules, now: float) -> ExternalToken:
-    """Read a token and check all but its signature. `now` is in seconds since 1970.
+    """Parse a token and check all but its signature. `now` is in seconds since 1970.
 
     Raises:
         TokenRefused: it breaks a rule.
@@ -149,7 +149,7 @@ def _client(claims: Mapping[str, Any]) -> str:
 
 
 def _user(claims: Mapping[str, Any], client_id: str) -> str | None:
-    """Return the user, None if the client has the token for itself: `sub` is then the client (RFC 9068 §2.2).
+    """Return the user; None if the client acts for itself: `sub` is then the client (RFC 9068 §2.2).
 
     Raises:
         TokenRefused: there is no `sub`.
@@ -171,7 +171,7 @@ def _patient(value: Any) -> str | PatientNumber | None:
 
 
 def _scopes(value: Any) -> tuple[SmartScope, ...]:
-    """Return the scopes of a claim that are scopes here.
+    """Return the scopes in a claim that the gateway knows.
 
     Raises:
         TokenRefused: it is neither a text nor a list of texts, or has too many scopes.

@@ -1,4 +1,4 @@
-"""Know the external issuer: its keys and its discovery document, asked for each 5 minutes, and sooner for a new key.
+"""Keep the external issuer's keys and discovery document, renewed every 5 minutes, and at once for an unknown key.
 
 https://openid.net/specs/openid-connect-core-1_0.html §10.1.1 (rotation of signing keys). A key is valid while the
 newest key set has it. If the issuer does not answer, its known keys are valid for a day, and a token of an unknown key
@@ -26,7 +26,7 @@ _NEVER: Final = float("-inf")
 
 
 class Issuer:
-    """The external issuer, as one process on one loop knows it. Times are in monotonic seconds."""
+    """External issuer, as one process knows it on one event loop. Times are in monotonic seconds."""
 
     def __init__(
         self, fetch: Fetch, issuer: str, jwks_url: str | None = None, now: Callable[[], float] = clock.monotonic
@@ -55,7 +55,7 @@ class Issuer:
         return key
 
     async def discovery(self) -> Discovery:
-        """Return the newest discovery document.
+        """Return the latest discovery document.
 
         Raises:
             IssuerUnavailable: the issuer never gave one.
@@ -67,21 +67,21 @@ class Issuer:
         return self.discovered
 
     async def renew(self) -> None:
-        """Ask the issuer, and wait for its answer; faults are logged."""
+        """Ask the issuer and wait for the answer; faults are logged."""
         await asyncio.shield(self._asking())
 
     def _known(self, key_id: str, algorithm: str) -> PublicKey | None:
         return self._keys.find(key_id, algorithm) if self._now() - self._read_at < BELIEVED else None
 
     async def _ask(self) -> None:
-        """Ask the issuer unless it was asked a moment ago; wait a little for the answer."""
+        """Ask the issuer unless that was done a moment ago; wait a little for the answer."""
         if self._task is None and self._now() - self._tried < BETWEEN:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._asking()), PATIENCE)
 
     def _asking(self) -> asyncio.Task[None]:
-        """Return the one request that is under way; begin it if there is none."""
+        """Return the request that is under way; begin one if there is none."""
         if self._task is None:
             self._tried = self._now()
             self._task = asyncio.create_task(self._read())

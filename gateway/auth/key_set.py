@@ -1,4 +1,4 @@
-"""Read a JSON Web Key Set (JWKS): the public keys that assertions of a client, or tokens of an issuer, are signed with.
+"""Parse a JSON Web Key Set (JWKS): public keys for checking client assertions, or an issuer's tokens.
 
 RFC 7517 (JWKS), RFC 7518 §6 (RSA and EC keys). SMART App Launch 2.2 asks its clients for RS384 and ES384; an external
 issuer may also sign by RS256, ES256, PS256 and PS384. Other keys are no use.
@@ -43,7 +43,7 @@ class KeySetInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """Keys by key id and algorithm, and what is wrong with the keys that are left out."""
+    """Keys by key id and algorithm, and faults of the keys that are left out."""
 
     keys: Mapping[tuple[str, str], PublicKey] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class PublicKeys:
 
 
 def key_set(document: bytes, algorithms: Sequence[str] = ALGORITHMS) -> PublicKeys:
-    """Read a key set; keys that are no use for these algorithms are left out and named in `faults`.
+    """Parse a key set; keys that do not fit these algorithms are left out, and named in `faults`.
 
     Raises:
         KeySetInvalid: it is no key set, is over the limits, or has no key that can be used.
@@ -84,7 +84,7 @@ def key_set(document: bytes, algorithms: Sequence[str] = ALGORITHMS) -> PublicKe
 
 
 def _key(entry: Any, algorithms: Sequence[str]) -> list[tuple[tuple[str, str], PublicKey]]:
-    """Read one key, once for each algorithm that it is made for.
+    """Parse one key; it is returned once for each algorithm it may be used with.
 
     Raises:
         KeySetInvalid: it cannot be used.

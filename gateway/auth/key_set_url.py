@@ -1,4 +1,4 @@
-"""Fetch a key set or a discovery document from its URL: https, no redirect, no compression, 64 kB and 5 seconds.
+"""Fetch a key set or discovery document from its URL: https, no redirect, no compression, at most 64 kB and 5 seconds.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html (registering a client by URL), RFC 9110
 §15.4 (redirects), https://www.encode.io/httpcore/network-backends/, RFC 6890 (addresses for special purposes). The URL
@@ -27,11 +27,11 @@ _TRANSLATED: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network
 
 
 class AddressRefused(Exception):
-    """A host has an address that is not of the internet."""
+    """Host has an address that is not public."""
 
 
 def is_public(address: str) -> bool:
-    """True for an address of the internet; private, loopback, link-local, multicast and translated ones are not."""
+    """True for a public address; not for private, loopback, link-local, multicast and translated ones."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if any(ip in network for network in _TRANSLATED if network.version == ip.version):
@@ -40,13 +40,13 @@ def is_public(address: str) -> bool:
 
 
 async def resolved(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system resolves it."""
+    """Resolve the name of a host to its addresses."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Factory of connections to hosts all of whose addresses are public, or to any host with `allows_private`."""
+    """Connect only to hosts whose addresses are all public; with `allows_private`, to any host."""
 
     def __init__(self, *, allows_private: bool, resolve: Resolve = resolved) -> None:
         self._inner, self._allows_private, self._resolve = httpcore.AnyIOBackend(), allows_private, resolve

@@ -1,4 +1,4 @@
-"""Find the public keys of a client: in the document that was registered, or at its URL, kept for five minutes.
+"""Find the public keys of a client: in its registered document, or at its URL (kept for five minutes).
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html. An unknown key id has the document
 fetched again, at most once in 30 seconds. Keys stay valid until a document without them is fetched, or for a day.
@@ -27,7 +27,7 @@ _NEVER: Final = float("-inf")
 
 @dataclass(slots=True)
 class _Fetched:
-    """Key set of a URL; the instants are monotonic seconds of the last try and of the last success."""
+    """Key set fetched from a URL; times of the last try and the last success are in monotonic seconds."""
 
     keys: PublicKeys = field(default_factory=PublicKeys)
     tried: float = _NEVER
@@ -36,7 +36,7 @@ class _Fetched:
 
 
 class KeySets:
-    """Key sets of all clients, in one process and on one loop."""
+    """Key sets of all clients, in one process, on one event loop."""
 
     def __init__(self, fetch: Callable[[str], Awaitable[bytes]], now: Callable[[], float] = clock.monotonic) -> None:
         self._fetch, self._now = fetch, now
@@ -67,7 +67,7 @@ class KeySets:
         return self._urls.setdefault(url, _Fetched())
 
     async def _refresh(self, url: str, known: _Fetched) -> None:
-        """Fetch a document and take it; a failure is logged, and leaves the keys as they are."""
+        """Fetch a key set again; a failure is logged and leaves the keys as they are."""
         try:
             known.keys = key_set(await self._fetch(url))
             known.fetched = self._now()
@@ -81,7 +81,7 @@ class KeySets:
 
 @lru_cache(256)
 def registered(document: str) -> PublicKeys:
-    """Read a document that `clients add` has checked; one that a later release cannot use any more has no keys."""
+    """Parse a registered document; one that this release cannot use has no keys."""
     try:
         return key_set(document.encode())
     except KeySetInvalid as error:

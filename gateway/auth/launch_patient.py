@@ -1,4 +1,4 @@
-"""Find the Patient of a token that names the patient by a number, as an EHR knows it: `system|value`.
+"""Find the Patient of a token that identifies the patient by an EHR's number: `system|value`.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html (launch context), decisions D11, D12, D41
 and D48. Only the exact number that is the key of a Patient is taken. Of a client with facilities only their studies
@@ -26,7 +26,7 @@ FAULTS: Final[dict[PatientFault, str]] = {
 
 
 class PatientNumber(NamedTuple):
-    """Number of a patient under its system (`Identifier.system`), letter for letter."""
+    """Patient number with its system (`Identifier.system`), compared exactly."""
 
     system: str
     value: str
@@ -34,13 +34,13 @@ class PatientNumber(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaunchPatients:
-    """Look-up of patients by their numbers."""
+    """Look up patients by number."""
 
     engine: Engine
     site: Site
 
     async def find(self, number: PatientNumber, facilities: Collection[str] | None) -> tuple[str, PatientFault]:
-        """Return the id of the Patient whose key is the number, or of the one that replaces it; else a fault.
+        """Return the id of the Patient with this key number, or of its replacement since a merge; else a fault.
 
         `facilities` are those of the client, None for all.
 

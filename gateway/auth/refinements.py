@@ -1,4 +1,4 @@
-"""Turn the search parameters of a scope into clauses that every resource granted by the scope meets.
+"""Convert the search parameters of a scope into clauses that all resources under the scope must meet.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html (finer-grained constraints), decision D41. A
 parameter has the meaning that it has in a search. A scope with a parameter that cannot be such a clause grants nothing.
@@ -27,7 +27,7 @@ class RefinementNotApplied(ValueError):
 
 @lru_cache(maxsize=1024)
 def refinement_clauses(scope: SmartScope, zone: tzinfo) -> tuple[Clause, ...]:
-    """Return what a resource must meet beside its type; dates without an offset are in `zone`.
+    """Return the clauses for a scope's search parameters; dates without offset are in `zone`.
 
     Raises:
         RefinementNotApplied: one of the parameters cannot narrow a scope.
@@ -46,7 +46,7 @@ def refinement_clauses(scope: SmartScope, zone: tzinfo) -> tuple[Clause, ...]:
 
 @lru_cache(maxsize=1024)
 def is_applied(scope: SmartScope) -> bool:
-    """True if the gateway can hold the client to all search parameters of the scope."""
+    """True if the gateway can enforce all search parameters of the scope."""
     try:
         refinement_clauses(scope, UTC)
     except RefinementNotApplied:

@@ -1,4 +1,4 @@
-"""Refusals of token requests and of access tokens: the error that an RFC names for the client, and a code for the log.
+"""Refusals of token requests and access tokens: the error code of the RFC for the client, and a code for the log.
 
 RFC 6749 §5.2 (token requests), RFC 6750 §3.1 (`invalid_token`): a refusal shows nothing of what was sent.
 Proved by tests/gateway/auth/test_token_faults.py and tests/gateway/auth/test_external_faults.py.
@@ -25,5 +25,5 @@ class TokenRefused(Exception):
 
     @property
     def status(self) -> int:
-        """HTTP status of the answer: 401 goes with a header that names a scheme, which `private_key_jwt` has not."""
+        """HTTP status of the answer; never 401, which needs a header with a scheme that `private_key_jwt` lacks."""
         return 401 if self.scheme else 400

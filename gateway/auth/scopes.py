@@ -41,7 +41,7 @@ class ScopeInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class SmartScope:
-    """Permission for one resource type, or for every type (`*`); made by `parsed` alone.
+    """Permission for one resource type, or for every type (`*`). Only `parsed` makes it.
 
     `access` holds letters of `cruds` in this order, or the name of an operation. `refinements` are search parameters
     with decoded values, sorted; a resource must match all of them.
@@ -57,7 +57,7 @@ class SmartScope:
         return f"{self.context}/{self.resource_type}.{self.access}{f'?{query}' if query else ''}"
 
     def is_of(self, resource_type: str) -> bool:
-        """True if this scope is about a type: by its name, or by `*`, except of the types in `BY_NAME_ALONE`."""
+        """True if this scope covers a type: by its name, or by `*` (but not the types in `BY_NAME_ALONE`)."""
         by_wildcard = self.resource_type == EVERY_TYPE and resource_type not in BY_NAME_ALONE
         return by_wildcard or self.resource_type == resource_type
 
@@ -95,7 +95,7 @@ def parsed(text: str) -> SmartScope:
 
 
 def scope_list(text: str) -> tuple[SmartScope, ...]:
-    """Parse scopes that stand side by side with one space between two (RFC 6749 §3.3), without repeats, sorted.
+    """Parse scopes separated by single spaces (RFC 6749 §3.3); sorted, without repeats.
 
     Raises:
         ScopeInvalid: one is no scope, or there are more than `MOST_SCOPES`.
@@ -107,7 +107,7 @@ def scope_list(text: str) -> tuple[SmartScope, ...]:
 
 
 def scopes_among(words: Iterable[str]) -> tuple[SmartScope, ...]:
-    """Parse the words that are scopes here, without repeats, sorted; others, such as `openid`, give nothing.
+    """Parse the words that are scopes known here, sorted, without repeats; others, such as `openid`, are skipped.
 
     Raises:
         ScopeInvalid: there are more than `MOST_SCOPES`.
@@ -127,7 +127,7 @@ def printed(scopes: Iterable[SmartScope]) -> str:
 
 
 def granted(requested: Iterable[SmartScope], allowed: Iterable[SmartScope]) -> tuple[SmartScope, ...]:
-    """Return what both lists grant: sorted, without scopes that another one covers; empty if nothing is common.
+    """Return what both lists grant, sorted, without scopes that another one covers.
 
     Raises:
         ScopeInvalid: these would be more than `MOST_SCOPES`.
@@ -140,7 +140,7 @@ def granted(requested: Iterable[SmartScope], allowed: Iterable[SmartScope]) -> t
 
 
 def _meet(one: SmartScope, other: SmartScope) -> SmartScope | None:
-    """Return the scope that grants what both grant, None if they have nothing in common."""
+    """Return the scope that grants what both grant; None if they share nothing."""
     types = {one.resource_type, other.resource_type}
     if one.context != other.context or len(types - {EVERY_TYPE}) > 1:
         return None

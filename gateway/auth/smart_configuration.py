@@ -1,4 +1,4 @@
-"""SMART configuration, which tells a client where it logs in: `/fhir/.well-known/smart-configuration`.
+"""Serve the SMART configuration, which tells clients where to log in: `/fhir/.well-known/smart-configuration`.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
 Proved by tests/gateway/auth/test_smart_configuration.py.
@@ -46,7 +46,7 @@ class Configured(Protocol):
 
 
 def builtin_configuration(token_url: str) -> Mapping[str, Any]:
-    """Build the configuration of the built-in authentication; other endpoints stand beside the token endpoint."""
+    """Build the SMART configuration of the built-in authentication; its endpoints lie beside the token endpoint."""
     base = token_url.rpartition("/")[0]
     configuration: dict[str, Any] = {"grant_types_supported": [GRANT]}
     for name, path in (("token", "token"), ("introspection", "introspect"), ("revocation", "revoke")):
@@ -61,7 +61,7 @@ def builtin_configuration(token_url: str) -> Mapping[str, Any]:
 
 
 class SmartConfiguration:
-    """ASGI middleware: answers at its one address, and passes all other requests on.
+    """ASGI middleware: answers at the SMART configuration's address, and passes all other requests on.
 
     `app.state.auth` must be a `Configured`.
     """

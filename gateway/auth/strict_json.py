@@ -1,4 +1,4 @@
-"""Parse JSON that an unknown sender wrote: each key once, numbers that exist, and no nesting deeper than is needed.
+"""Parse JSON from an unknown sender strictly: no repeated keys, no NaN, no deep nesting.
 
 RFC 8259 §4 (names should be unique): two readers may take different ones of two values, and so does an attacker.
 Proved by tests/gateway/auth/test_client_assertion.py and tests/gateway/auth/test_key_set.py.

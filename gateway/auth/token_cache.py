@@ -1,4 +1,4 @@
-"""Remember what a bearer token gives for 3 seconds, and renew it ahead of need by one look-up in the background.
+"""Cache the access that a bearer token gives for 3 seconds, and renew it in the background before that.
 
 RFC 6750 §5.2 (short lifetimes). `clients disable` holds within 3 seconds in every process. Without an answer of the
 database, a token is good for 3 seconds more, its request waits 2, and after these 5 seconds it is refused with a 503.
@@ -30,7 +30,7 @@ LookUp = Callable[[str, int], Awaitable[Access | None]]
 
 
 class _Known:
-    """Token of the cache: its access until two monotonic instants, None if there is no such token."""
+    """Cached token: its access (None: no such token), and the monotonic times to renew and to drop it."""
 
     __slots__ = ("access", "renew_at", "until")
 
@@ -39,7 +39,7 @@ class _Known:
 
 
 class TokenCache:
-    """Access of bearer tokens, in one process and on one loop; `look_up` says what a token gives at an instant."""
+    """Cache of token access, in one process on one event loop; `look_up` finds what a token gives at an instant."""
 
     def __init__(self, look_up: LookUp, now: Callable[[], float] = clock.monotonic) -> None:
         self._look_up, self._now = look_up, now
@@ -49,7 +49,7 @@ class TokenCache:
         self._asking: dict[str, asyncio.Task[Access | None]] = {}
 
     def warm(self, token: bytes) -> Access | None:
-        """Return the access of a token that needs no look-up now, else None; any bytes may stand in its place."""
+        """Return the access of a token if no look-up is needed now, else None; takes any bytes."""
         known = self._known.get(hashlib.sha256(token).hexdigest())
         return known.access if known is not None and self._now() < known.renew_at else None
 
@@ -69,11 +69,11 @@ class TokenCache:
         return await asyncio.shield(self._ask(digest, token))
 
     def forget(self, digest: str) -> None:
-        """Forget a token that was revoked here; other processes ask within 3 seconds."""
+        """Drop a token that was revoked here; other processes look it up again within 3 seconds."""
         self._known.pop(digest, None)
 
     def _ask(self, digest: str, token: str) -> asyncio.Task[Access | None]:
-        """Return the one look-up of a token that is under way; begin it if there is none."""
+        """Return the look-up of a token that is under way; begin one if there is none."""
         task = self._asking.get(digest)
         if task is None:
             known = self._known.get(digest)
@@ -83,7 +83,7 @@ class TokenCache:
         return task
 
     async def _asked(self, digest: str, token: str, patience: float) -> Access | None:
-        """Ask the database, again and again while it fails, and remember its answer.
+        """Look a token up, again and again while the database fails, and cache the answer.
 
         Raises:
             StoreUnavailable: it did not answer within so many seconds.
@@ -103,7 +103,7 @@ class TokenCache:
         return access
 
     async def _answer(self, token: str) -> tuple[float, int, Access | None]:
-        """Return the database's answer, and when it was asked: what happens meanwhile may not be in the answer."""
+        """Return the database's answer and when it was asked; later changes may be missing in it."""
         while True:
             begun, at = self._now(), micros(clock.now())
             try:

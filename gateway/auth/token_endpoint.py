@@ -1,4 +1,4 @@
-"""HTTP of the token endpoint: POST `/auth/token`, `/auth/introspect` and `/auth/revoke`, with a form in and JSON out.
+"""Token endpoint over HTTP: POST `/auth/token`, `/auth/introspect` and `/auth/revoke`, form in and JSON out.
 
 RFC 6749 §3.2 and §5 (errors, no caching), RFC 7662 §2, RFC 7009 §2. A fault of a request is a 400 or 401, never a 5xx;
 only a database that does not answer is a 503.
@@ -46,7 +46,7 @@ _ACTS: Final[Mapping[str, _Act]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoginSeen:
-    """Answer of the token endpoint, for the audit: `client_id` is empty if nobody has proved who asks."""
+    """Answer of the token endpoint, for the audit: `client_id` is empty if no client was authenticated."""
 
     scope: Scope
     client_id: str
@@ -61,7 +61,7 @@ def auth_routes() -> list[Route]:
 
 
 class _TokenDoor:
-    """ASGI application: as a class it gets requests of every method, and answers each."""
+    """ASGI application of one endpoint; a class, since it must answer requests of every HTTP method."""
 
     def __init__(self, path: str, act: _Act) -> None:
         self._path, self._act = path, act
@@ -95,7 +95,7 @@ class _TokenDoor:
             return JSONResponse({"error": "temporarily_unavailable"}, 503, headers | _RETRY_AFTER)
 
     def _note(self, request: Request, client_id: str, status: int, code: str, log: Mapping[str, str]) -> None:
-        """Note a login before its answer.
+        """Write a login to the audit before it is answered.
 
         Raises:
             AuditUnavailable: it cannot be noted, so no token is given out.
@@ -104,7 +104,7 @@ class _TokenDoor:
 
 
 async def _form(request: Request) -> Form:
-    """Read the parameters of a request; those without a value are left out.
+    """Parse the form of a request; parameters without a value are left out.
 
     Raises:
         TokenRefused: it is no form, is over a limit, has a parameter twice, or comes with other credentials.

@@ -1,4 +1,4 @@
-"""Give out, describe and revoke access tokens for clients that prove themselves by an assertion.
+"""Issue, describe and revoke access tokens for clients that prove who they are by an assertion.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html, RFC 6749 §4.4, RFC 7662, RFC 7009. A caller who has
 not proved itself learns nothing about which clients exist.
@@ -30,7 +30,7 @@ Form = Mapping[str, str]
 
 
 class TokenAnswer(NamedTuple):
-    """Answer of the token endpoint, as JSON, to a client that has proved itself."""
+    """Answer of the token endpoint to an authenticated client, as JSON."""
 
     client_id: str
     body: Mapping[str, Any]
@@ -44,12 +44,12 @@ class KeySource(Protocol):
 
 
 def _nothing(_: str) -> None:
-    """Forget nothing: no token is cached."""
+    """Do nothing: no cache has to drop the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """Token endpoint without HTTP. `token_url` is its own URL, `forget` drops the cached token with a digest.
+    """Token endpoint without HTTP. `token_url` is its URL; `forget` drops a cached token by its digest.
 
     Every method raises `TokenRefused` and `StoreUnavailable`.
     """
@@ -62,7 +62,7 @@ class TokenService:
     now: Callable[[], datetime] = clock.now
 
     async def token(self, form: Form) -> TokenAnswer:
-        """Give out a token (RFC 6749 §4.4) for the part of the scopes asked for that the client may have."""
+        """Issue a token (RFC 6749 §4.4) for those requested scopes that the client may have."""
         if not form.get("grant_type"):
             raise TokenRefused("invalid_request", "grant-type-missing", "grant_type is missing")
         if form["grant_type"] != GRANT:
@@ -81,7 +81,7 @@ class TokenService:
         return TokenAnswer(client.client_id, body)
 
     async def introspect(self, form: Form) -> TokenAnswer:
-        """Describe a token of the caller's own (RFC 7662); any other one is not active."""
+        """Describe a token of the calling client (RFC 7662); a token of another is reported as not active."""
         client, digest, now = await self._about(form)
         record = await self.tokens.find(digest, now)
         if record is None or record.client_id != client.client_id:
@@ -97,14 +97,14 @@ class TokenService:
         return TokenAnswer(client.client_id, body)
 
     async def revoke(self, form: Form) -> TokenAnswer:
-        """Revoke a token of the caller's own (RFC 7009); the answer is the same if there is none."""
+        """Revoke a token of the calling client (RFC 7009); the answer is the same if there is none."""
         client, digest, now = await self._about(form)
         if await self.tokens.revoke(digest, client.client_id, now):
             self.forget(digest)
         return TokenAnswer(client.client_id, {})
 
     async def _about(self, form: Form) -> tuple[RegisteredClient, str, int]:
-        """Return the caller, the digest of the token that it asks about, and the time; use up its assertion."""
+        """Authenticate the caller; return it, the digest of the token asked about, and the time."""
         now = micros(self.now())
         client, proof = await self._proved(form, now)
         if not form.get("token"):
@@ -114,7 +114,7 @@ class TokenService:
         return client, digest_of(form["token"]), now
 
     async def _proved(self, form: Form, now: int) -> tuple[RegisteredClient, Assertion]:
-        """Return the client that signed the assertion, which is not used up yet."""
+        """Authenticate the client by its assertion, which is not used up here."""
         proof = _assertion(form, self.token_url, now / _SECOND)
         client = await self.clients.find(proof.client_id, now)
         if client is None:
@@ -142,7 +142,7 @@ def _assertion(form: Form, token_url: str, now: float) -> Assertion:
 
 
 def _check_signature(proof: Assertion, keys: list[PublicKey]) -> None:
-    """Check the signature by each key: after a rotation, two may have one id."""
+    """Check the signature with each matching key; after a rotation two may have the same id."""
     for key in keys[:-1]:
         try:
             return proof.verify(key)
@@ -154,7 +154,7 @@ def _check_signature(proof: Assertion, keys: list[PublicKey]) -> None:
 
 
 def _granted(asked: str, client: RegisteredClient) -> tuple[SmartScope, ...]:
-    """Return the part of the scopes asked for that the client may have; words that are no scope here give nothing."""
+    """Return the requested scopes that the client may have; unknown words are skipped."""
     words = asked.split(" ") if asked else []
     if not words or len(words) > MOST_SCOPES:
         raise TokenRefused("invalid_scope", "scope-missing", f"scope must name 1 to {MOST_SCOPES} scopes")

@@ -1,4 +1,4 @@
-"""Visibility of resources to one client: the clauses that its scopes, its patient and its facilities add to a query.
+"""Limit a client to the resources it may see: clauses for its queries from its scopes, patient and facilities.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html (scopes, `patient/`), decision D41. It is a
 value: it asks no database. Without an answer here, nothing is visible.
@@ -33,7 +33,7 @@ _TYPE_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Sight of one client. `access` None: all. `organizations` are the addresses of its facilities, None for all.
+    """Visibility for one client. `access` None: everything. `organizations` are its facilities' addresses, None: all.
 
     `zone` is that of dates without an offset. `keyed` returns the id of the Patient whose key is a number of a system.
     `is_whole`: nothing but the type decides what the client may see. `has_whole_studies`: it sees all of a study of
@@ -48,7 +48,7 @@ class Visibility:
     has_whole_studies: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note what is asked of each query."""
+        """Compute two answers that every query needs."""
         has_whole_studies = self.access is None or not self.access.has_limited_scopes
         object.__setattr__(self, "has_whole_studies", has_whole_studies)
         object.__setattr__(self, "is_whole", has_whole_studies and self.facilities is None)
@@ -62,25 +62,25 @@ class Visibility:
 
     @property
     def key(self) -> str:
-        """Text that is the same for the same limits, empty for none; a link to a page holds for these limits alone."""
+        """Text that identifies these limits, empty for none; a page link is valid only under the same limits."""
         if self.is_whole or self.access is None:
             return ""
         facilities = None if self.access.facilities is None else sorted(self.access.facilities)
         return f"{' '.join(map(str, self.access.scopes))} {self.access.patient} {facilities}"
 
     def allows(self, resource_type: str, permission: str) -> bool:
-        """True if the client may use resources of a type in this way, some of them at least."""
+        """True if the client may use resources of a type in this way, or at least some of them."""
         return self.access is None or self.access.allows(resource_type, permission)
 
     def limits(self, resource_type: str, permission: str) -> Clauses:
-        """Return what resources of a type must meet for this use of them: nothing at all, or clauses that all hold."""
+        """Return the clauses that resources of a type must meet for this use; empty without limits."""
         if self.access is None:
             return ()
         granting = self.access.granting(resource_type, permission)
         return () if self.is_whole and granting else self._limits(granting, resource_type)
 
     def limits_of_report(self, resource_type: str, permission: str) -> Clauses:
-        """Return what a report must meet for use of its Binary, or for an operation with a scope of its own.
+        """Return the clauses that a report must meet for use of its Binary, or for an operation with its own scope.
 
         If the client may read reports, the report is one that it may read. The other scope alone does not lead past
         facilities and patient.
@@ -92,7 +92,7 @@ class Visibility:
         return tuple(dict.fromkeys((*own, *(self._limits(readers, OF_REPORTS) if readers else ()))))
 
     def is_unversioned(self, resource_type: str) -> bool:
-        """True for a type that hidden studies describe, too: it is rendered without version and time of change."""
+        """True for a type that hidden studies also describe; it is rendered without version and time of change."""
         if self.access is None or self.is_whole or resource_type not in SHARED:
             return False
         if self.access.facilities is not None:
@@ -101,7 +101,7 @@ class Visibility:
         return resource_type != "Patient" and any(one.context == "patient" for one in scopes)
 
     def narrowed(self, clause: Clause) -> Clause:
-        """Return a clause whose chains go over visible resources alone."""
+        """Return the clause with its chains limited to resources that the client may see."""
         return clause if self.is_whole else tuple(map(self._narrowed, clause))
 
     def _narrowed(self, criterion: Criterion) -> Criterion:
@@ -131,7 +131,7 @@ def _compiled(
     patient: str | None,
     zone: tzinfo,
 ) -> Clauses:
-    """Return the clauses of a type: those of any one scope hold. No clause: one of them leaves everything visible."""
+    """Return the clauses of a type: what any one of the scopes allows. Empty: a scope allows everything."""
     alternatives = dict.fromkeys(_of_scope(one, resource_type, organizations, patient, zone) for one in scopes)
     if () in alternatives:
         return ()
@@ -159,7 +159,7 @@ def _of_scope(
 
 
 def _type_of(criterion: Criterion) -> str:
-    """Return the type of the resources that a criterion behind a forward step of a chain is about.
+    """Return the resource type that a forward step of a chain leads to.
 
     Such a criterion is no `_has`, which is only asked of what is searched, or behind another `_has`.
     """

@@ -1,1 +1,1 @@
-"""Package of the checks before the service starts, a module for each: settings, destinations, database, AutoScribe."""
+"""Checks before the service starts, a module for each subject: settings, destinations, database, AutoScribe."""

@@ -61,13 +61,13 @@ def faults(path: Path | None) -> list[ConfigError]:
 
 
 def source_faults(configuration: Configuration) -> Iterator[ConfigError]:
-    """List the faults that keep a source from listening: keys, facilities and certificates."""
+    """List the faults that keep a source of hospital messages from listening: keys, facilities and certificates."""
     yield from survey_sources(configuration)[1]
     yield from check_files(configuration)
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
-    """List the faults with which the service still starts: reports would be held, or break a rule of their receiver."""
+    """List the faults with which the service starts anyway: reports would be held, or break a receiver's rule."""
     yield from certificate.expired(configuration)
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
@@ -206,7 +206,7 @@ def _facilities(site: Site) -> Iterator[str]:
 
 
 def _lacking_issuers(facility: Facility, site: Site) -> Iterator[str]:
-    """Note a facility whose order numbers have no issuer, beside facilities with one: its numbers find no order."""
+    """Note facilities whose order numbers have no issuer, though others' have one: those numbers match no order."""
     for kind, setting in _ISSUERS.items():
         if site.order_authority(kind, facility) is None and any(
             site.order_authority(kind, other) for other in site.facilities.values()
@@ -220,7 +220,7 @@ _WITHOUT_AUTHORITY: Final = ("OBR-18", "OBR-19", "OBR-20", "OBR-21")
 
 
 def _bare_numbers(configuration: Configuration) -> Iterator[str]:
-    """Note numbers of a source that get no authority where a message names none: they match nothing, or stay here."""
+    """Note sources whose numbers get no authority if a message names none: those numbers match nothing."""
     for table in configuration.settings.source:
         named = dict.fromkeys((table.facility, *table.sending_facilities.values()))
         known = [one for name in named if name and (one := configuration.site.facility(name))]
@@ -398,7 +398,7 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
 
 
 def _require_login(configuration: Configuration, *, insecure: bool) -> None:
-    """Check that the operator said twice that everybody may read: in the settings, and on the command line.
+    """Check that the operator allows requests without a token twice: in the settings, and on the command line.
 
     Raises:
         ConfigError: said nowhere, or at one place alone.

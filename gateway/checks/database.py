@@ -1,4 +1,4 @@
-"""Part of `check-config`: check names, the form of stored resources, and the crawl's pace, against the database.
+"""Part of `check-config`: compare names, the form of stored resources, and the crawl's pace with the database.
 
 Carries out no clause of a standard; decisions D26 and D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.
@@ -30,7 +30,7 @@ _UNKNOWN: Final = "the database cannot be asked what is open for destinations th
 
 
 async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
-    """Yield an error for a fault that keeps the service from starting, and a text for any other finding."""
+    """Yield an error for what keeps the service from starting, and a text for any other finding."""
     try:
         engine = engine_of(configuration)
         if isinstance(engine, Sqlite) and not engine.path.exists():
@@ -77,7 +77,7 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
 
 
 def _of_the_crawl(pace: AccountPace) -> Iterator[str]:
-    """Yield what follows from the number of studies, if a sweep has counted them."""
+    """Yield notes about the crawl's pace, if a sweep has counted the studies."""
     if not pace.studies:
         return
     lists = f"a sweep lists {pace.studies:,} studies in {_hours(pace.sweep_seconds)}"

@@ -85,7 +85,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
 
 
 def unaddressed(receiver: Receiver, site: Site) -> Iterator[tuple[Rule, str]]:
-    """List the receiver's rules that block every message because of a name in MSH, each with the setting to write."""
+    """List receiver rules that block every message because of a name in MSH, each with the setting that cures it."""
     for rule in receiver.rules:
         setting = _MSH.get(str(rule.field), "")
         if not setting or rule.level != "block":
@@ -144,7 +144,7 @@ def _names(destination: Destination, configuration: Configuration) -> Iterator[C
 def _strangers(
     place: str, table: DestinationSettings | IgnoreSettings, configuration: Configuration
 ) -> Iterator[ConfigError]:
-    """Yield a fault for each facility in a filter that the site does not know: it would silently match nothing."""
+    """Yield a fault for each facility in a filter that the site does not know: the filter would never match."""
     names = table.facilities or ()
     for stranger in unknown_facilities(names, configuration.site):
         problem = "matches nothing: no [[mapping.facilities]] has this name or alias"
@@ -212,7 +212,7 @@ def _header(destination: Destination, configuration: Configuration) -> Iterator[
 
 
 def _own_switches(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
-    """Yield the contradictions that a destination's own switches add to those of its profile."""
+    """Yield contradictions between a destination's own switches and its profile's."""
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if destination.receiver == profile:
         return

@@ -1,4 +1,4 @@
-"""Part of `check-config` and of the start: list folders and files that other users of this machine can get at.
+"""Part of `check-config` and of the start: list folders and files that other users of this machine can access.
 
 https://man7.org/linux/man-pages/man7/path_resolution.7.html (search permission of every folder on the way). The gateway
 makes its own files with mode 0600; a folder that others may change lets them exchange these files.
@@ -21,7 +21,7 @@ _REMEDY: Final = "take the rights away with chmod o-rwx"
 
 
 def open_folders(configuration: Configuration) -> Iterator[str]:
-    """List the folders that users outside their group can change, or enter if messages lie there, and readable files.
+    """List folders that other users can change (or enter, if messages are there), and files that they can read.
 
     The other folders may be entered: they hold private files alone.
     """
@@ -60,7 +60,7 @@ def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
 
 
 def _rights_of_others(folder: Path) -> str:
-    """Return what others can do there; empty if nothing, or if the folder is not there."""
+    """Describe what other users can do there; empty if nothing, or if the folder does not exist."""
     with suppress(OSError):
         *above, own = _modes(folder)
         for mode in above:
@@ -82,6 +82,6 @@ def _is_readable(file: Path) -> bool:
 
 
 def _modes(path: Path) -> list[int]:
-    """Return the modes on the way to a path, from the root on, links followed."""
+    """Return the permissions of all folders on the way to a path, links followed."""
     resolved = path.resolve(strict=True)
     return [one.stat().st_mode for one in (*reversed(resolved.parents), resolved)]

@@ -1,4 +1,4 @@
-"""Check the settings of authentication, and online what the external issuer answers.
+"""Check the settings of authentication; with `--online`, also the external issuer's answers.
 
 https://openid.net/specs/openid-connect-discovery-1_0.html §4.3; decision D10.
 Proved by tests/gateway/checks/test_login.py.
@@ -23,7 +23,7 @@ _REMEDIES = {
 
 
 def check_login(settings: Settings) -> None:
-    """Check the settings of the mode that is set.
+    """Check the settings of the chosen authentication mode.
 
     Raises:
         ConfigError: one is missing or wrong.
@@ -43,7 +43,7 @@ def faults(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 async def online_faults(configuration: Configuration, fetch: Fetch | None = None) -> list[ConfigError]:
-    """Ask the external issuer, if there is one, for its discovery document and its keys; return what is wrong."""
+    """Fetch the external issuer's discovery document and keys, if there is one; return the faults."""
     auth = configuration.settings.auth
     if not auth.is_external or list(faults(configuration)):
         return []

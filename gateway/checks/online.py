@@ -96,7 +96,7 @@ async def _studies(client: UpstreamClient, enough: int = _ENOUGH) -> list[Json]:
 
 
 def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError | None:
-    """Report a key that seems to have scope `Self`: it sees no study, or only studies made with an API key."""
+    """Report a key that seems to have scope `Self`: it sees no study, or only those made with an API key."""
     if not listed:
         problem = "the key sees no study at all"
     elif len(listed) >= _FEW and all(study.get("createdByApiKey") for study in listed):

@@ -109,6 +109,6 @@ async def _acted(
 
 
 def _addresses(texts: Collection[str]) -> tuple[str, ...]:
-    """Return the addresses of the ids of the gateway and of AutoScribe in the texts; all else may be a patient's."""
+    """Return the addresses of the gateway's and AutoScribe's ids in the texts; other texts may be a patient's."""
     found = [match for text in texts if (match := _ID.fullmatch(text.removeprefix("Patient/")))]
     return tuple(dict.fromkeys(f"{_TYPES[match[1]]}/{match[1]}-{match[2]}" for match in found))

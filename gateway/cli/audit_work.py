@@ -42,7 +42,7 @@ _UNPROTECTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Arguments of a verification: trusted public keys, machines with a folder of their own, files of a receiver."""
+    """Arguments of `audit verify`: trusted public keys, machines with folders of their own, files of a receiver."""
 
     keys: Sequence[str] = ()
     elsewhere: Sequence[str] = ()
@@ -112,7 +112,7 @@ def _keys(configuration: Configuration, given: Sequence[str]) -> set[str]:
 
 
 async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo] | None:
-    """Return how far the database holds each segment, None if it cannot be asked."""
+    """Return how much of each segment the database has, None if it cannot be asked."""
     try:
         async with store_for_command(configuration, writes=False) as engine:
             return await AuditEntries(engine).places()
@@ -123,7 +123,7 @@ async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo] | None
 
 @dataclass(frozen=True, slots=True)
 class PatientAsked:
-    """Question after patients, by ids or numbers, over a span."""
+    """Arguments of `audit who`: patients by ids or numbers, and a span."""
 
     numbers: tuple[str, ...] = field(repr=False)
     span: TimeSpan
@@ -140,7 +140,7 @@ class PatientEvents:
 
 @dataclass(frozen=True, slots=True)
 class Disclosures(CommandAnswer):
-    """Accesses to data of patients, and messages sent about them; `canonical` begins our own addresses."""
+    """Answer of `audit who`: accesses to patients' data, and messages sent; `canonical` begins our own addresses."""
 
     patients: tuple[PatientEvents, ...]
     canonical: str
@@ -194,7 +194,7 @@ async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:
 
 
 async def _patients(engine: Engine, number: str) -> list[str]:
-    """Return the ids of the patients that an id or a number of theirs names."""
+    """Return the ids of the patients that a typed id or number means."""
     match = _PATIENT.fullmatch(number)
     return [match[1]] if match else list(await patients_of_number(engine, number))
 
@@ -208,7 +208,7 @@ async def _every(engine: Engine, wanted: EntriesWanted) -> AsyncIterator[LoadedE
 
 
 async def _sent(engine: Engine, patient: str, span: TimeSpan) -> list[ShownMessage]:
-    """Return the messages about a patient that were sent in the span: the ledger is the audit of deliveries."""
+    """Return the messages about a patient sent in the span, from the ledger, which serves as audit of deliveries."""
     return [one for one in await messages_of_patient(engine, patient) if span.since <= (one.sent or 0) < span.until]
 
 

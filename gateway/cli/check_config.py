@@ -88,7 +88,7 @@ async def say_check(path: Path | None, say: Say, say_aside: Say, *, is_online: b
 
 @dataclass(frozen=True, slots=True)
 class SeenData(CommandAnswer):
-    """Data in AutoScribe that the settings do not cover, found in so many `studies`, with settings to paste."""
+    """Values in `studies` of AutoScribe that the settings do not name, with settings to paste."""
 
     studies: int
     advice: Advice
@@ -104,7 +104,7 @@ class SeenData(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class CheckedOnline(CommandAnswer):
-    """Faults that `check-config --online` finds; `destinations` are those that were asked."""
+    """Answer of `check-config --online`: the faults found; `destinations` are those it connected to."""
 
     faults: tuple[ConfigError, ...]
     destinations: tuple[str, ...]
@@ -126,7 +126,7 @@ class CheckedOnline(CommandAnswer):
 
 
 async def check_online(configuration: Configuration) -> CheckedOnline:
-    """Ask everything that the settings name, and return the faults."""
+    """Connect to everything that the settings name, and return the faults."""
     configure(configuration.settings.log.level, configuration.settings.log.format)
     faults = tuple([one async for one in findings(configuration)])
     names = tuple(one.name for one in routes_of(configuration).destinations if one.is_enabled)
@@ -134,5 +134,5 @@ async def check_online(configuration: Configuration) -> CheckedOnline:
 
 
 def unknown_data(seen: Seen, configuration: Configuration) -> SeenData:
-    """Return what the settings do not cover of the studies seen."""
+    """Return the values in the studies seen that the settings do not name."""
     return SeenData(len(seen.studies), advice(seen, configuration))

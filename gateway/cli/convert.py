@@ -39,7 +39,7 @@ _FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or
 
 @dataclass(slots=True)
 class Source:
-    """One study of the input, gathered from all its parts; `place` is the pointer to the first part."""
+    """Study gathered from all its parts in the input; `place` is the pointer to the first part."""
 
     place: str
     study: Mapping[str, Any] | None = None
@@ -101,7 +101,7 @@ class Request:
 
     @classmethod
     def to_destination(cls, request: Request, destination: Destination) -> Request:
-        """Return the request with the receiver and site settings of a destination."""
+        """Return the request adapted to a destination: its receiver, and its site settings."""
         site = destination.site(request.site)
         return replace(request, site=site, receiver=destination.receiver, destination=destination)
 
@@ -127,7 +127,7 @@ def convert(text: bytes, request: Request) -> Conversion:
 def _mapped(
     studies: list[tuple[Study, Source]], site: Site, at: datetime
 ) -> Iterator[tuple[Study, Source, Facts, Resources]]:
-    """Map each study to FHIR, newest first: its Patient wins, an older one of the same id may be someone else (D12)."""
+    """Map studies to FHIR, newest first: of two with one Patient id, the newer describes the Patient (D12)."""
     held: dict[str, list[dict[str, Any]]] = {}
     for study, source in sorted(studies, key=lambda pair: recency(pair[0], at), reverse=True):
         facts = Facts()
@@ -186,7 +186,7 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 
 
 def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
-    """Predict the delivery of each report to the destination, as if nothing had been sent there before."""
+    """Predict for each report how the destination would get it, if nothing had been sent there before."""
     for report in study.reports:
         asked = PreviewRequest(study, facts, report.report_id)
         try:
@@ -256,7 +256,7 @@ def _members(place: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _sources(documents: Sequence[tuple[str, Any]]) -> list[Source]:
-    """Gather the values into studies; the parts of a study may stand anywhere in the input."""
+    """Gather the values into studies; parts of one study may be anywhere in the input."""
     sources: dict[str, Source] = {}
     for place, value in documents:
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Carry out the commands that erase a patient's data on order, and that let erased studies be read again.
+"""Erase a patient's data on order, and let erased studies be read again: the work of `patients erase|readmit`.
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure), HL7 v2.5.1 §2.A.14 (CX); decisions D11, D48, D49.
 The commands write to the same database as the service, which may run meanwhile. Patient numbers come from standard
@@ -80,7 +80,7 @@ _NAMED: Final = "hd:"  # an authority that no facility has stands for itself (`A
 
 @dataclass(frozen=True, slots=True)
 class TypedErasure:
-    """Command as it was typed; a trial only counts."""
+    """Arguments of `patients erase`, as typed; a trial only counts."""
 
     reason: str
     study: str | None
@@ -88,7 +88,7 @@ class TypedErasure:
 
 
 async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows, say: Say) -> int:
-    """Erase a patient or a study, or count what would be erased; return 1 while a message of it is being sent.
+    """Erase a patient or a study, or only count; return 1 while one of its messages is being sent.
 
     `shows` gets the studies and their patients before.
 
@@ -135,7 +135,7 @@ async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows,
 
 
 async def readmit(configuration: Configuration, study: str, reason: str, say: Say) -> int:
-    """Forget that a study was erased, so that the next crawl reads it.
+    """Remove the mark of an erased study, so that the next crawl reads it.
 
     Raises:
         ConfigError: there is no reason, or the study was not erased.
@@ -172,7 +172,7 @@ async def _of_study(engine: Engine, study: str) -> tuple[list[str], str]:
 
 
 async def _of_patient(engine: Engine, text: str, configuration: Configuration, shows: Shows) -> tuple[list[str], str]:
-    """Return the studies of a patient, none for the number of somebody whom no study describes.
+    """Return the studies of a patient; none for a number that only orders have.
 
     `shows` gets several patients of one number, whose ids an error says.
 
@@ -205,7 +205,7 @@ async def _of_patient(engine: Engine, text: str, configuration: Configuration, s
 
 
 async def _see_that_nobody_waits(engine: Engine, study_ids: Sequence[str]) -> None:
-    """Refuse while another study waits for a decision about the same patient.
+    """Refuse the erasure while another study has an undecided conflict about the same patient.
 
     Without the data that contradict it, its held reports would be sent under a number that may be somebody else's.
     """
@@ -218,7 +218,7 @@ async def _see_that_nobody_waits(engine: Engine, study_ids: Sequence[str]) -> No
 async def _carried_out(
     engine: Sqlite | Postgres, order: ErasureOrder, hospital: _Hospital, *, is_trial: bool
 ) -> ErasedCounts | None:
-    """Carry out an order once no message of it is in hand; None if one still is.
+    """Erase once no message of the order is being sent; None if one still is.
 
     `hospital` finds anew what hospitals sent of the patient, if they say other things now.
 
@@ -239,7 +239,7 @@ async def _carried_out(
 
 
 async def _clean(engine: Sqlite | Postgres, say: Say) -> None:
-    """Remove what the database keeps of deleted rows, as far as it can be done while it is used; say what cannot."""
+    """Make the database overwrite deleted rows, as far as it can while in use; print what it cannot."""
     if isinstance(engine, Postgres):
         say("PostgreSQL keeps deleted rows until a VACUUM, and in archived WAL: run VACUUM, and see your backups")
     elif not await engine.emptied_log():

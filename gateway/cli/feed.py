@@ -308,7 +308,7 @@ def leave(report: Report, reason: NeededReason, dry_run: DryRun = False, config:
 
 
 def _load_for(config: Config, name: str | None) -> Configuration:
-    """Load the settings; refuse a name that no destination has before the store is opened, which may make its file."""
+    """Load the settings; refuse an unknown destination name before the store is opened (and its file made)."""
     from gateway.feed.operator.arguments import destination_named
 
     configuration = load(config)
@@ -318,7 +318,7 @@ def _load_for(config: Config, name: str | None) -> Configuration:
 
 
 def _needed(reason: str) -> str:
-    """Return a reason that must be given.
+    """Return a reason that the command requires.
 
     Raises:
         ConfigError: it is blank.

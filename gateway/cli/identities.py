@@ -24,7 +24,7 @@ from mappings.patient.identifiers import upstream_id
 
 @dataclass(frozen=True, slots=True)
 class Identities(CommandAnswer):
-    """Identity conflicts and decisions, by ids only."""
+    """Answer of `identity list`: conflicts and decisions, only by ids."""
 
     identities: tuple[StoredIdentity, ...]
 
@@ -40,7 +40,7 @@ class Identities(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class IdentityVerdict(CommandAnswer):
-    """Decision that a study is about a patient (`link`) or not (`separate`); `versions` counts changed resources."""
+    """Answer of `identity link|separate`: a study is about a patient, or not; `versions` counts changed resources."""
 
     study_id: str
     patient_id: str

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway keys …`: commands that make a secret, and print it or its public half.
+"""`autoscribe-gateway keys …`: make a secret key, and print it or its public half.
 
 Carries out no clause of a standard; decisions D11 and D42.
 Proved by tests/gateway/cli/test_main.py.

@@ -1,4 +1,4 @@
-"""Read a stored study with the orders that have one of its numbers, and what may speak against each.
+"""Read a stored study, the orders that share a number with it, and what could keep each from matching.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D12, D48.
 Proved by tests/gateway/cli/test_orders.py.
@@ -27,7 +27,7 @@ from mappings.patient.subjects import subjects
 
 @dataclass(frozen=True, slots=True)
 class ReadStudy:
-    """Stored study: `patient_id` is its own patient, and `search` is all that it says about its order."""
+    """Stored study with the id of its own patient, and the `search` for its order."""
 
     kept: Kept
     patient_id: str
@@ -35,7 +35,7 @@ class ReadStudy:
 
 
 async def read_study(engine: Engine, configuration: Configuration, study_id: str) -> ReadStudy | None:
-    """Read a study; None if it is not stored.
+    """Read a stored study; None if there is none.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -51,7 +51,7 @@ async def read_study(engine: Engine, configuration: Configuration, study_id: str
 
 
 async def near_orders(engine: Engine, study_id: str) -> list[StoredOrder]:
-    """Return the orders that have a number of a study, also only its patient's."""
+    """Return the orders that share a number with the study, even if only the patient's."""
     keys = [str(key) for (key,) in await engine.fetch(OF_STUDY, study_id=study_id)]
     return await orders_of_keys(engine, keys) if keys else []
 
@@ -59,7 +59,7 @@ async def near_orders(engine: Engine, study_id: str) -> list[StoredOrder]:
 async def with_others(
     engine: Engine, configuration: Configuration, search: OrderSearch, orders: Iterable[StoredOrder]
 ) -> NumberedOrders:
-    """Read what decides if a study can answer these orders: their groups, other sources' records of them, and merges.
+    """Read what decides if a study may match these orders: their groups, other sources' records, and merges.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

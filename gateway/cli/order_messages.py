@@ -1,4 +1,4 @@
-"""Carry out `orders messages | message | retry | set-aside`: settle messages of hospitals that were held or failed.
+"""Carry out `orders messages | message | retry | set-aside`: list and settle hospital messages held or failed.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements); decisions D39, D48. Such a message was acknowledged, so only an operator can say
 what becomes of it. The list has numbers and codes alone. `orders message` shows patient data, and each use is recorded
@@ -31,7 +31,7 @@ from mappings.hl7v2.received import segments
 
 @dataclass(frozen=True, slots=True)
 class ListedTrouble:
-    """Message that was held or that failed, by numbers and codes only."""
+    """Message that was held or failed; only numbers and codes."""
 
     number: int
     state: str
@@ -51,7 +51,7 @@ class ListedTrouble:
 
 @dataclass(frozen=True, slots=True)
 class ListedTroubles(CommandAnswer):
-    """Messages that were held or that failed."""
+    """Answer of `orders messages`: messages that were held or failed."""
 
     messages: tuple[ListedTrouble, ...]
 
@@ -68,7 +68,7 @@ class ListedTroubles(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class ShownTrouble(CommandAnswer):
-    """Message with its segments, which are a patient's data; None once its bytes were deleted."""
+    """Answer of `orders message`: a message with its segments (patient data); None once its bytes are deleted."""
 
     message: ListedTrouble
     segments: tuple[str, ...] | None = field(repr=False)
@@ -86,7 +86,7 @@ class ShownTrouble(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class SettledTrouble(CommandAnswer):
-    """Message that is tried again, or `is_set_aside`; `with_others`: it failed, and so did others of its source."""
+    """Answer of `orders retry|set-aside`; `with_others`: all failed messages of its source are retried."""
 
     number: int
     is_set_aside: bool
@@ -114,7 +114,7 @@ async def list_messages(engine: Engine) -> ListedTroubles:
 
 
 async def show_message(engine: Engine, number: int, reason: str) -> ShownTrouble | RefusedCommand:
-    """Return a message with its segments; refused if none of that number was held or failed.
+    """Return a message with its segments; refused if no held or failed message has that number.
 
     Raises:
         StoreUnavailable: the store cannot be reached; nothing is returned, since the audit could not be written.
@@ -128,7 +128,7 @@ async def show_message(engine: Engine, number: int, reason: str) -> ShownTrouble
 
 
 async def retry(engine: Engine, number: int, reason: str) -> SettledTrouble | RefusedCommand:
-    """Have a message tried again, a failed one with all that failed of its source; refused without its bytes.
+    """Retry a message, and with a failed one all failed ones of its source; refused if its bytes are deleted.
 
     Raises:
         ConfigError: there is no reason, or no message of that number was held or failed.
@@ -144,7 +144,7 @@ async def retry(engine: Engine, number: int, reason: str) -> SettledTrouble | Re
 
 
 async def set_message_aside(engine: Engine, number: int, reason: str) -> SettledTrouble:
-    """Settle a message for good without applying it.
+    """Give a message up for good, without applying it.
 
     Raises:
         ConfigError: there is no reason, or no message of that number was held or failed.

@@ -1,4 +1,4 @@
-"""Answer `orders show`: a study's match with the orders near it, or an order with the studies near it.
+"""Answer `orders show`: a study's match and the orders near it, or an order and the studies near it.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2); decisions D39, D48. The output holds order numbers, and nothing else of a patient. Each use
 is recorded in the audit, by ids only, before anything is shown.
@@ -56,14 +56,14 @@ class ListedOrder:
 
     @property
     def line(self) -> str:
-        """The order, and its numbers without an authority."""
+        """Line with the order and its numbers, without their authorities."""
         lacking = ", ".join(self.without_authority)
         return str(self) + (f", without authority: {lacking}" if lacking else "")
 
 
 @dataclass(frozen=True, slots=True)
 class NearOrder:
-    """Order that has a number of a study, and what speaks `against` a match."""
+    """Order that shares a number with a study, and what speaks `against` a match."""
 
     order: ListedOrder
     against: str
@@ -91,7 +91,7 @@ class MatchedStudy:
 
 @dataclass(frozen=True, slots=True)
 class StudiesOfOrder(CommandAnswer):
-    """Order with the studies near it."""
+    """Answer of `orders show` for an order: the order with the studies near it."""
 
     order: ListedOrder
     studies: tuple[MatchedStudy, ...]
@@ -114,7 +114,7 @@ class OperatorDecision:
 
 @dataclass(frozen=True, slots=True)
 class OrderNewsAt:
-    """News about an order at a destination that had the study."""
+    """News about an order, at a destination that has the study."""
 
     destination: str
     code: str
@@ -124,7 +124,7 @@ class OrderNewsAt:
 
 @dataclass(frozen=True, slots=True)
 class RefusedMessage:
-    """Message about another patient that was refused beside an order."""
+    """Message refused beside an order, since it is about another patient."""
 
     order: int
     source: str
@@ -133,7 +133,7 @@ class RefusedMessage:
 
 @dataclass(frozen=True, slots=True)
 class OrdersOfStudy(CommandAnswer):
-    """Match of a study with its orders, and others near it, the newest first; `others_left_out` counts the rest."""
+    """Answer of `orders show` for a study: its match, and orders near it; `others_left_out` counts further ones."""
 
     study_id: str
     match: OrderMatch
@@ -147,7 +147,7 @@ class OrdersOfStudy(CommandAnswer):
     others_left_out: int
 
     def lines(self) -> Iterator[str]:
-        """Yield the match, and all that belongs to it."""
+        """Yield the lines: the match, the orders, decisions, news, and refused messages."""
         yield f"{self.study_id}  {self.line}  since {at(self.match.since)}"
         if decision := self.decision:
             orders = ", ".join(f"order {one}" for one in decision.orders)
@@ -219,7 +219,7 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
 async def _others(
     engine: Engine, configuration: Configuration, study: ReadStudy, orders: Sequence[StoredOrder]
 ) -> tuple[NearOrder, ...]:
-    """Return other orders with a number of the study, each with what speaks against it; the newest first."""
+    """Return the other orders that share a number with the study, and what speaks against each; newest first."""
     newest = sorted(orders, key=lambda one: one.order.last_at, reverse=True)[:_MOST_NEAR]
     near, names = [], await present_names(engine)
     for one in newest:
@@ -242,7 +242,7 @@ async def _of_order(engine: Engine, configuration: Configuration, number: int, s
 
 
 def _listed_order(stored: StoredOrder, names: Mapping[str, str], authorities: Authorities) -> ListedOrder:
-    """Return an order by its numbers; `names` are those of renamed sources."""
+    """Describe an order by its numbers; `names` are those of renamed sources."""
     order = stored.order
     return ListedOrder(
         stored.number,

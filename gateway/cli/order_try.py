@@ -1,4 +1,4 @@
-"""Carry out `orders try`: read a message as its source's listener would, and show all that would come of it.
+"""Carry out `orders try`: process a message as its source's listener would, show the effect, and roll everything back.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements), decisions D39, D48. The message takes the way of every other one: it is stored,
 applied, and the studies with one of its numbers are matched, all in one transaction, which is taken back in the end.
@@ -62,7 +62,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class TryRequest:
-    """Message to try, as typed: its file, the name of its source, and why."""
+    """Arguments of `orders try`, as typed: the message file, the source's name, and the reason."""
 
     file: Path
     source: str | None = None
@@ -70,7 +70,7 @@ class TryRequest:
 
 
 class _MatchThen(NamedTuple):
-    """Match of a study before and after the message, what the study says, and what speaks against its orders."""
+    """Match of a study before and after the message, and what speaks against its orders."""
 
     study_id: str
     patient_id: str
@@ -83,7 +83,7 @@ class _MatchThen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """All that a message would do: how it is settled, the orders with its numbers before and after, and the studies."""
+    """Effect of a message: its outcome, the orders with its numbers before and after, and the studies concerned."""
 
     settled: SettledMessage | None = None
     before: tuple[StoredOrder, ...] = ()
@@ -93,7 +93,7 @@ class _Found:
 
 
 class _TakenBack(Exception):
-    """End of the transaction: all that it wrote is undone. `found` is what it found, or the locks that it needs."""
+    """Signal that rolls the transaction back. `found` is the effect, or the locks that are needed first."""
 
     def __init__(self, found: _Found | MoreLocks) -> None:
         self.found = found
@@ -101,7 +101,7 @@ class _TakenBack(Exception):
 
 
 class _Step(Awaitable[Result]):
-    """Step of a transaction as something that a coroutine awaits."""
+    """Step of a transaction that a coroutine can await."""
 
     def __init__(self, steps: Steps[Result]) -> None:
         self._steps = steps
@@ -111,7 +111,7 @@ class _Step(Awaitable[Result]):
 
 
 class _Within:
-    """Engine whose `fetch` reads inside a transaction: what reads from a store finds what the transaction wrote."""
+    """Engine whose `fetch` reads inside the transaction, and so finds what the transaction wrote."""
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Return the rows of a statement."""
@@ -122,13 +122,13 @@ _WITHIN: Final = cast(Engine, _Within())
 
 
 def _within(reading: Coroutine[Ask, Any, Result]) -> Steps[Result]:
-    """Run a coroutine that reads from `_WITHIN` as steps of the transaction."""
+    """Run a coroutine that reads through `_WITHIN` as steps of the transaction."""
     return (yield from reading.__await__())
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """Message, its source and the site's settings; it is tried in a transaction that is taken back."""
+    """Message to try, with its source and the site's settings, in a transaction that is rolled back."""
 
     configuration: Configuration
     source: HospitalSource
@@ -140,7 +140,7 @@ class _Trial:
     at: int = field(default_factory=lambda: micros(clock.now()))
 
     async def found(self, engine: Engine) -> _Found:
-        """Try the message.
+        """Apply the message and return the effect.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -191,7 +191,7 @@ class _Trial:
         return tuple(one for one in found if one is not None)
 
     async def _matched(self, study_id: str, after: Sequence[StoredOrder]) -> _MatchThen | None:
-        """Match a study as its next ingest does."""
+        """Match a study, as its next ingest would."""
         site, study = self.configuration.site, await read_study(_WITHIN, self.configuration, study_id)
         if study is None:
             return None
@@ -222,7 +222,7 @@ class _Trial:
 async def try_message(
     configuration: Configuration, request: TryRequest, say: Say, shows: Shows, *, as_json: bool = False
 ) -> int:
-    """Show what a message says and what would come of it; return 0, whatever that is.
+    """Show what a message says and what it would change; always return 0.
 
     Raises:
         ConfigError: the file has no message or several, or the source is not known.
@@ -248,7 +248,7 @@ async def try_message(
 
 
 def _one_message(file: Path) -> tuple[bytes, Received]:
-    """Return the message of a file, with or without the characters of an MLLP block around it."""
+    """Return the one message in a file, with or without MLLP framing."""
     try:
         with file.open("rb") as opened:
             data = opened.read(MOST_BYTES + 1)
@@ -273,7 +273,7 @@ def _one_message(file: Path) -> tuple[bytes, Received]:
 
 
 async def _source(engine: Engine, configuration: Configuration, name: str | None) -> HospitalSource:
-    """Return the source of that name, or the only one, under its first name.
+    """Find the source of that name (or the only one), under its first name.
 
     Raises:
         ConfigError: there is none, or no name was given and there are several.
@@ -290,7 +290,7 @@ async def _source(engine: Engine, configuration: Configuration, name: str | None
 
 
 def _read(message: HospitalMessage, source: HospitalSource, authorities: Authorities) -> dict[str, Any]:
-    """Return what is read of a message."""
+    """Describe what the gateway reads from a message."""
     number = partial(_number, source=source, authorities=authorities)
     patient, visit = message.patient, message.visit
     return {
@@ -334,7 +334,7 @@ def _order_read(order: OrderEvent, number: Any) -> dict[str, Any]:
 def _number(
     kind: KeyKind, number: IssuedNumber | None, *, source: HospitalSource, authorities: Authorities
 ) -> dict[str, Any] | None:
-    """Return a number with the authority that the message names, and the key that it is; empty if it is none."""
+    """Describe a number: its authority in the message, and the key under which it is stored; empty if it is none."""
     if number is None:
         return None
     named = number.named or number.authority
@@ -360,14 +360,14 @@ def _systems(kind: KeyKind, facility: Any, authorities: Authorities) -> set[str]
 
 
 def _result(outcome: Outcome, source: HospitalSource) -> dict[str, Any]:
-    """Return how the message would be answered."""
+    """Describe the answer that the sender would get."""
     rejects = outcome == "not-listed" and source.rejects_unlisted
     letter = "" if outcome == "acknowledgement" else "R" if rejects else ANSWERS[outcome].letter
     return {"outcome": outcome, "answer": f"A{letter}" if letter else None}
 
 
 def _effect(found: _Found, authorities: Authorities) -> dict[str, Any]:
-    """Return what would be stored and matched."""
+    """Describe what would be stored and matched."""
     before = {one.number: one for one in found.before}
     new = [one.number for one in found.after if one.number not in before]
     names = {number: f"order {number}" if number in before else "the new order" for number in [*before, *new]}

@@ -38,7 +38,7 @@ _SERVICE: Final = "the running service ingests it again"
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """Matches to list: those of a state, or all without an order; that stand from an instant on, as typed."""
+    """Arguments of `orders list`: matches of one state (or all without an order), standing since an instant."""
 
     state: OrderState | None = None
     since: str | None = None
@@ -46,7 +46,7 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class ListedMatch:
-    """Match of a study, where a message waits for its order, and where it was sent with another patient's visit."""
+    """Match of a study; where a message waits for its order; where it was sent with another patient's visit."""
 
     study_id: str
     match: OrderMatch
@@ -66,7 +66,7 @@ class ListedMatch:
 
 @dataclass(frozen=True, slots=True)
 class ListedMatches(CommandAnswer):
-    """Matches of studies, by ids and codes only."""
+    """Answer of `orders list`: matches of studies, only ids and codes."""
 
     matches: tuple[ListedMatch, ...]
 
@@ -125,7 +125,7 @@ async def _found(
 
 
 async def _waiting(engine: Engine, configuration: Configuration) -> _Places:
-    """Return the studies of which a message waits for the order, with the destinations where it waits."""
+    """Return the studies of which a message waits for an order, and the destinations where it waits."""
     waiting: _Places = {}
     for destination in routes_of(configuration).destinations:
         for study_id in await held_studies(engine, destination.name, ORDER_AWAITED):
@@ -134,7 +134,7 @@ async def _waiting(engine: Engine, configuration: Configuration) -> _Places:
 
 
 async def _wrong(engine: Engine, configuration: Configuration, since: int) -> _Places:
-    """Return the studies that were sent with another patient's visit, with the destinations that had nothing since."""
+    """Return the studies sent with another patient's visit, and the destinations not corrected since."""
     wrong: _Places = {}
     for destination in routes_of(configuration).destinations:
         for study_id in await not_sent_again(engine, destination.name, WRONG_VISIT, since):
@@ -148,7 +148,7 @@ def _at(words: str, names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DecidedOrders(CommandAnswer):
-    """Decision about a study: `match` with these orders, or `release` without any."""
+    """Answer of `orders match|release`: the study has these orders, or none."""
 
     study_id: str
     decision: DecidedAs
@@ -162,7 +162,7 @@ class DecidedOrders(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class RefusedMatch(CommandAnswer):
-    """Match that must not be, for the reason in `refused`; `left_out` are orders that belong to the same group."""
+    """Answer of a refused `orders match`; `left_out` are orders of the same group that were not named."""
 
     study_id: str
     orders: tuple[int, ...]

@@ -130,7 +130,7 @@ def release(study: Study, reason: Reason, config: Config = None, as_json: Json =
 
 @orders.command("messages")
 def list_messages(config: Config = None, as_json: Json = False) -> None:
-    """List messages of hospitals that were held or that failed, with the reason, by numbers and codes alone."""
+    """List messages of hospitals that were held or that failed, with the reason; only numbers and codes."""
     from gateway.cli import order_messages as work
 
     configuration = load(config)

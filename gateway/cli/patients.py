@@ -1,4 +1,4 @@
-"""`autoscribe-gateway patients …`: arguments and help of the commands that erase and readmit a patient's data.
+"""`autoscribe-gateway patients …`: arguments and help of the commands that erase a patient's data or undo that mark.
 
 Carries out no clause of a standard. Exit codes: 0 done, 1 not now, 2 bad input. gateway/cli/erasure.py does the work.
 """

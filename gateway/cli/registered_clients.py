@@ -42,7 +42,7 @@ _TYPES: Final = frozenset({EVERY_TYPE, AUDIT_EVENT, *BY_TYPE, *(row.resource_typ
 
 @dataclass(frozen=True, slots=True)
 class KeysGiven:
-    """Options of a command that name the public keys of a client: a file or a URL."""
+    """Options that give the public keys of a client: a file or a URL."""
 
     file: Path | None
     url: str | None
@@ -50,7 +50,7 @@ class KeysGiven:
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """Client as it was typed. Without `facilities` it is not limited to any."""
+    """Arguments of `clients add`, as typed. Without `facilities` the client may see all."""
 
     name: str
     scopes: tuple[str, ...]
@@ -190,7 +190,7 @@ def _name(text: str) -> str:
 
 
 def _client_id(typed: NewClient) -> str:
-    """Return a new client id, or the one that the client has at the external issuer.
+    """Return a new client id, or the client's id at the external issuer.
 
     Raises:
         ConfigError: the issuer's is no client id, or keys are given beside it.
@@ -207,7 +207,7 @@ def _client_id(typed: NewClient) -> str:
 
 
 def _facilities(given: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the names in the form in which they are compared (D11), None if there are none.
+    """Return the facility names in the form in which they are compared (D11), None if there are none.
 
     Raises:
         ConfigError: a name is blank.
@@ -223,7 +223,7 @@ def _named(facilities: Sequence[str] | None) -> str:
 
 
 def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None, *, is_external: bool) -> str:
-    """Return the scopes as one text; only an external client may have others than those of `system/`.
+    """Return the scopes as one text; only an external client may have scopes outside `system/`.
 
     Raises:
         ConfigError: one is no scope, one that the client may not have, or of a type that is not served; or a search
@@ -273,7 +273,7 @@ def _instant(configuration: Configuration, option: str, text: str | None, now: i
 
 
 async def _key_set(configuration: Configuration, given: KeysGiven) -> ClientKeySet:
-    """Return the keys that the options name, checked.
+    """Read and check the keys that the options give.
 
     Raises:
         ConfigError: not exactly one option is given, or its keys cannot be used.

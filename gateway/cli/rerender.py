@@ -1,4 +1,4 @@
-"""`autoscribe-gateway rerender`: map all stored studies again, under the settings and the mappings of today.
+"""`autoscribe-gateway rerender`: map all stored studies again with the present settings and mappings.
 
 Carries out no clause of a standard; decision D26. The service may run meanwhile.
 Proved by tests/gateway/cli/test_operator.py.

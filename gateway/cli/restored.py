@@ -99,7 +99,7 @@ async def resume_restored(
 async def _say_lost_orders(
     engine: Engine, accounts: Iterable[JournalContents], heard: Mapping[str, int], say: Say
 ) -> None:
-    """Say for each source of orders from when on its messages are lost, although they were acknowledged.
+    """Print since when each hospital source's messages are lost, although they were acknowledged.
 
     The copy is older than the first message that its journals record and it does not. It may know messages of batches
     that it had not yet recorded. If it knows all, the first of them counts: what is asked for twice is harmless.
@@ -119,7 +119,7 @@ def _at(received: int | None) -> str:
 
 
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
-    """Mark the journals as replayed and resume the destinations; return for each why it stays paused, if it does."""
+    """Mark the journals as replayed and resume the destinations; return the reason for each that stays paused."""
     yield from restoring.record_batches(last)
     reasons = {}
     for name in names:
@@ -142,7 +142,7 @@ def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:
 
 
 def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> dict[str, int]:
-    """Count for each journal the batches that are missing in all files and not yet in the database."""
+    """Count, for each journal, the batches that neither the files nor the database have."""
     last = {one.journal: one.last for one in accounts.values()}
     for account in accounts.values():
         for journal, n in account.others.items():
@@ -154,7 +154,7 @@ def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> d
 
 
 async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> dict[str, str]:
-    """Map each destination name in the journals to its current name."""
+    """Map each destination name in the journals to its present name."""
     names = {entry.destination for one in accounts for entry in one.since(0)}
     return {name: await now_called(engine, name) or name for name in names}
 
@@ -162,7 +162,7 @@ async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> di
 def lanes_of(
     accounts: Iterable[JournalContents], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
 ) -> dict[_Lane, list[JournalEntry]]:
-    """Group the messages that the database may lack by lane, each once, in the order of sending.
+    """Group the messages that the database may lack into lanes, each once, in the order of sending.
 
     `called` maps destination names to current names.
     """
@@ -178,7 +178,7 @@ def lanes_of(
 
 @dataclass(slots=True)
 class JournalReplay:
-    """Writer of journal lanes into the restored database."""
+    """Replay journal lanes into the restored database."""
 
     engine: Engine
     site: Site
@@ -238,7 +238,7 @@ def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) ->
 
 
 def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key: bytes) -> list[JournaledMessage]:
-    """Return the journaled messages of a lane, with sealed numbers turned back into originals where possible."""
+    """Return the journaled messages of a lane, with original numbers in place of sealed ones where they are known."""
     reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
     made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
     accessions = [] if known is None else list(_accessions(known, site))

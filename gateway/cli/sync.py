@@ -1,4 +1,4 @@
-"""`autoscribe-gateway sync`: run one full sweep of AutoScribe, and say what the settings do not know yet.
+"""`autoscribe-gateway sync`: run one full sweep of AutoScribe, then list values that the settings do not name yet.
 
 Carries out no clause of a standard; decision D8. The service may run meanwhile.
 Proved by tests/gateway/cli/test_operator.py.

@@ -1,4 +1,4 @@
-"""Times of the crawl: how long a sweep takes, when reports are fetched again, and the age of the search index.
+"""Times of the crawl by the number of studies: length of a sweep, age for refetching reports, age of the index.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time, and no field that tells of a changed text, so
 that all is listed and fetched again and again. Decision D26. The stored progress of the sweep (pass over all studies)
@@ -28,7 +28,7 @@ _CHANGED: Final = ("createdAt", "updatedAt")
 
 @dataclass(frozen=True, slots=True)
 class AccountPace:
-    """Times for an account of so many studies, all that have been listed so far."""
+    """Times of the crawl for an account with a number of studies: all listed so far."""
 
     studies: int
     settings: Sync
@@ -50,7 +50,7 @@ class AccountPace:
 
     @property
     def is_tiered(self) -> bool:
-        """True if fetching all reports within `report_refetch_hours` would take more than `refetches_per_second`."""
+        """True if refetching all reports in time would exceed `refetches_per_second`: old studies then wait longer."""
         return self.studies / (self.settings.report_refetch_hours * 3600) > self.settings.refetches_per_second
 
     def refetched_within(self, age: timedelta) -> timedelta:
@@ -59,7 +59,7 @@ class AccountPace:
         return timedelta(hours=self.settings.report_refetch_hours) * factor
 
     def stale_before(self, listed: Mapping[str, Any], now: datetime) -> datetime:
-        """Return the instant such that reports of a listed study are fetched again if they were fetched before it.
+        """Return the instant before which reports of a listed study must have been fetched to be fetched again.
 
         A young study, or one whose age is not known, is fetched by the sweep after which its reports would become too
         old. Each old study has a turn of its own in each week or month: else all would be due at once, for ever.
@@ -72,7 +72,7 @@ class AccountPace:
 
 
 def pace_of(record: SweepRecord, settings: Sync) -> AccountPace:
-    """Return the pace for the studies that the sweeps have seen."""
+    """Return the times for the number of studies that the sweeps have seen."""
     return AccountPace(record.most_studies, settings)
 
 
@@ -89,7 +89,7 @@ EVERY: Final = 1.0
 
 
 class SweepWatch:
-    """Latest stored record of the sweep; `run` reads it every second.
+    """Watch over the sweep's stored record, which `run` reads every second.
 
     `max_index_age` is in seconds since the last sweep, after which answers say `incomplete`.
     """

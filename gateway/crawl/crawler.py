@@ -30,7 +30,7 @@ CANCELLED: Final = "cancelled"
 
 
 class Cancelled:
-    """Loop over the cancelled studies."""
+    """Loop that lists the cancelled studies."""
 
     def __init__(self, crawl: Crawl) -> None:
         self._crawl = crawl
@@ -65,7 +65,7 @@ _IDS: Final = "ids"
 
 
 class OpenSet:
-    """Loop over the open set. The last set is stored, so that a restart notices which studies left meanwhile.
+    """Loop that lists the open set (studies not signed yet), which is stored: a restart notices those that left it.
 
     It is also kept in memory, since another gateway may overwrite the stored one.
     """
@@ -111,7 +111,7 @@ _MOST_FAILURES: Final = 6
 
 
 async def crawl_forever(crawl: Crawl) -> None:
-    """Run the loops until cancelled. If several processes share the crawl, one lists studies and all read them."""
+    """Run the loops until cancelled. If processes share the crawl, one lists studies and all ingest them."""
     async with asyncio.TaskGroup() as group:
         if crawl.sharing is None:
             for loop in _loops(crawl):
@@ -123,7 +123,7 @@ async def crawl_forever(crawl: Crawl) -> None:
 
 
 def together(crawl: Crawl, engine: Engine, lease: float) -> Crawl:
-    """Return a crawl that other processes share, if the database lets several processes work; `lease` is in seconds."""
+    """Return the crawl as one shared with other processes, if the database allows; `lease` is in seconds."""
     if engine.dialect == "sqlite":
         return crawl
     return replace(crawl, sharing=Sharing(engine, crawl.upstream.pace, lease))

@@ -1,4 +1,4 @@
-"""Dependencies of the crawl loops: client, store, settings, and the interface of the function that ingests a study.
+"""Interfaces that the crawl loops need: client, store, settings, and the function that ingests a study.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
 Proved by tests/gateway/crawl/test_crawler.py.
@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 
 class Ingest(Protocol):
-    """Ingest of one study."""
+    """Function that ingests one study."""
 
     async def __call__(self, study_id: str, *, listed: Json | None) -> None:
         """Fetch the whole study with its reports, and store it.
@@ -35,7 +35,7 @@ class Ingest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """Everything that a loop of the crawl works with; `upstream` is the client that the ingest uses, too.
+    """Everything that a crawl loop works with; the ingest uses the same `upstream` client.
 
     With `sharing`, other processes take part in the crawl.
     """

@@ -29,7 +29,7 @@ class _Entry:
 
 
 class Retries:
-    """Studies that one loop will try again, stored under a name; call `load` first, `save` before the position."""
+    """Studies that a loop will try again, stored under its name; call `load` first, `save` before its position."""
 
     def __init__(self, name: str, cursors: StoredCursors) -> None:
         self._name, self._cursors = name, cursors
@@ -62,7 +62,7 @@ class Retries:
         return due
 
     def put_off(self, study_id: str, now: datetime) -> bool:
-        """Schedule another try; False if the study was tried often enough or there is no room: then settle it."""
+        """Schedule another try; False if there were enough tries, or the queue is full: then call `settle`."""
         entry = self._entries.get(study_id)
         attempts = entry.attempts + 1 if entry else 1
         if attempts >= ATTEMPTS or (entry is None and len(self._entries) >= MOST):
@@ -78,14 +78,14 @@ class Retries:
 
 
 def may_help(error: BaseException) -> bool:
-    """True if another try may help; an error from outside the gateway's own tree may be a passing fault."""
+    """True if another try may help; also for an error that is none of the gateway's own."""
     if isinstance(error, GatewayError):
         return error.retry != "permanent" or isinstance(error, _MAY_CHANGE)
     return True
 
 
 def wait_after(attempts: int) -> timedelta:
-    """Return the time until another try after so many that failed."""
+    """Return how long to wait after that many failed tries."""
     doublings: int = 2 ** (attempts - 1)
     return min(FIRST_WAIT * doublings, LONGEST_WAIT)
 

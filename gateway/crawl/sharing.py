@@ -1,4 +1,4 @@
-"""Share the crawl among processes on PostgreSQL: one of them lists studies, and all read what the lists hand out.
+"""Share the crawl among processes on PostgreSQL: one lists studies, all ingest what it lists.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26, D33. Limits hold for all processes together: each
 sends its share of the requests, and a Retry-After that one hears closes all. A process that says nothing for the time
@@ -25,7 +25,7 @@ BEAT: Final = 2.0  # seconds; less with a short lease
 
 
 class Sharing:
-    """Part of this process in the crawl. `is_first` is set while it is the process that lists studies.
+    """This process among those that share the crawl. `is_first` while it is the one that lists studies.
 
     `lease` is the time in seconds after which a silent process is gone. `has_joined` is set once the others had time to
     make room for this process.
@@ -42,7 +42,7 @@ class Sharing:
         self.is_other.set()
 
     async def beat(self) -> None:
-        """Say that this process lives, and take its share of the requests.
+        """Report that this process is alive, and take its share of the allowed requests.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -84,19 +84,19 @@ class Sharing:
                 self.engine.bell.ring(CRAWL)
 
     def _note(self) -> None:
-        """Have this process tell the others that AutoScribe asked to wait."""
+        """Report at once to the other processes that AutoScribe asked to wait."""
         self._has_news = True
         self.engine.bell.heard(CRAWL)
 
 
 class HandedOut:
-    """Studies that were handed out together, to whichever process reads them."""
+    """Studies handed out together, whichever process ingests them."""
 
     def __init__(self, to_read: ToRead, study_ids: Sequence[str]) -> None:
         self._to_read, self._study_ids = to_read, study_ids
 
     async def settled(self) -> None:
-        """Wait until every study was ingested, will be tried again, or was given up.
+        """Wait until every study was ingested, scheduled for another try, or given up.
 
         Raises:
             StoreUnavailable: the store cannot be reached.

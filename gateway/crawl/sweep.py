@@ -38,7 +38,7 @@ _REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, Upstream
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Result of a whole sweep: counts of studies listed, ingested, failed, waiting for another try, and not listed."""
+    """Result of a completed sweep: counts of studies listed, ingested, failed, to be retried, and not listed."""
 
     listed: int
     taken_in: int
@@ -53,7 +53,7 @@ def unshown(_: SweepRecord) -> None:
 
 
 class Sweep:
-    """Loop over all studies. After a crash it resumes at the first page that was not ingested whole.
+    """Loop that lists all studies. After a crash it continues at the first page that is not ingested completely.
 
     Other processes may sweep too: the record is read before it is written, so that no finished sweep is lost.
     """
@@ -93,7 +93,7 @@ class Sweep:
         return await self._end(running, intake)
 
     async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
-        """Read page after page. The position moves past a page once its studies are settled."""
+        """Read page after page; the stored position moves past a page once its studies are settled."""
         ahead: deque[tuple[Running, ListedBatch | HandedOut]] = deque()
         cursors = {running.cursor}
         while True:
@@ -121,7 +121,7 @@ class Sweep:
             return await anext(pages)
 
     async def _end(self, running: Running, intake: Intake) -> Swept:
-        """Record the end of the sweep, and report missing studies. One that missed more than it saw does not count."""
+        """Record the end of the sweep and report missing studies; a sweep that missed most does not count."""
         missing = await self._crawl.known.missing(running.started)
         now = clock.now()
         record = await read_record(self._crawl.cursors)

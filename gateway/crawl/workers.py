@@ -1,4 +1,4 @@
-"""Ingest listed studies with a few parallel workers, or hand them out to all processes, whose workers claim them.
+"""Ingest listed studies with a few parallel workers; on PostgreSQL, hand them out to the workers of all processes.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
 Listing waits while studies are ingested. Claims of a process that was killed or is frozen end with its lease, and
@@ -32,7 +32,7 @@ WORKERS_PER_REQUEST: Final = 2
 
 
 class ListedBatch:
-    """Studies that were handed in together."""
+    """Studies handed in together, and how many of them are not settled yet."""
 
     def __init__(self, count: int) -> None:
         self._left, self._over = count, asyncio.Event()
@@ -51,7 +51,7 @@ class ListedBatch:
 
 
 class Intake:
-    """One round of a loop. Use as `async with`: its end waits for all studies, even if the round failed."""
+    """Round of a loop that ingests studies. Use as `async with`: the end waits for all, even after a failure."""
 
     def __init__(self, loop: str, crawl: Crawl, retries: Retries) -> None:
         self._loop, self._crawl, self._retries = loop, crawl, retries
@@ -86,7 +86,7 @@ class Intake:
 
     @property
     def pages_ahead(self) -> int:
-        """Pages that may be handed in before the oldest is settled: what a crash has listed again."""
+        """Pages that may be handed in before the oldest is settled; a crash lists them again."""
         return _PAGES_AHEAD if self._sharing else 1
 
     async def page(self, page: Answer) -> ListedBatch | HandedOut:
@@ -101,7 +101,7 @@ class Intake:
         return await self._hand_in(given.items())
 
     async def studies(self, study_ids: Iterable[str]) -> ListedBatch | HandedOut:
-        """Ingest these studies, whatever the store knows of them; wait while all workers are busy."""
+        """Ingest these studies, even if the store has them unchanged; wait while all workers are busy."""
         return await self._hand_in([(study_id, None) for study_id in study_ids])
 
     async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> ListedBatch | HandedOut:
@@ -114,7 +114,7 @@ class Intake:
         return batch
 
     async def _hand_out(self, to_read: ToRead, items: list[tuple[str, Json | None]]) -> HandedOut:
-        """Hand out studies to all processes; wait until few enough pages are not settled."""
+        """Hand out studies to all processes; wait until few enough pages are unsettled."""
         if items:
             await to_read.add(self._loop, items)
         handed_out = HandedOut(to_read, [study_id for study_id, _ in items])
@@ -154,7 +154,7 @@ class Intake:
 
 
 async def ingested(crawl: Crawl, loop: str, study_id: str, listed: Json | None) -> BaseException | None:
-    """Ingest a study that a loop found; return the error if it failed."""
+    """Ingest a study for a loop; return the error if that failed."""
     try:
         await crawl.ingest(study_id, listed=listed)
     except asyncio.CancelledError as error:
@@ -190,7 +190,7 @@ _IDLE: Final = 1.0  # seconds until a look at the store without a ring
 
 
 class Readers:
-    """Workers of one process."""
+    """Workers of one process that claim studies and ingest them."""
 
     def __init__(self, crawl: Crawl, sharing: Sharing) -> None:
         self._crawl, self._sharing = crawl, sharing
@@ -199,7 +199,7 @@ class Readers:
         self._settled: list[Settled] = []
 
     async def run(self) -> None:
-        """Read until cancelled."""
+        """Claim and ingest studies until cancelled."""
         await self._sharing.has_joined.wait()
         with self._sharing.engine.bell.listener(CRAWL) as listener:
             async with asyncio.TaskGroup() as group:
@@ -209,7 +209,7 @@ class Readers:
 
     @property
     def _most(self) -> int:
-        """Maximum of claims: what this process cannot read soon is left to the others."""
+        """Number of studies to claim at most, so that other processes get those it cannot ingest soon."""
         return self._sharing.pace.own_limit * WORKERS_PER_REQUEST
 
     async def _claim(self, listener: Listener) -> None:

@@ -1,4 +1,4 @@
-"""Let the sandbox's hospital order what the demo reports, and compare the order's number in FHIR and in HL7 v2.
+"""Let the sandbox's hospital order the demo's reports, and check that FHIR and HL7 v2 have the order's number.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2); https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.basedOn;
 decision D48.
@@ -27,7 +27,7 @@ _PLACER: Final = "PLAC"
 
 
 def with_orders(site: Site) -> Site:
-    """Return the site with the issuers of the hospital's order numbers, and the key of the accession number."""
+    """Add the issuers of the hospital's order numbers to the site, and the key of the accession number."""
     numbers: dict[str, dict[str, Any]] = {
         place.name: {kind: AssigningAuthority(*one) for kind, one in given.items()} for place, given in issuers()
     }
@@ -37,7 +37,7 @@ def with_orders(site: Site) -> Site:
 
 
 def hospital_source(port: int) -> SourceSettings:
-    """Return the `[[source]]` table for the sandbox's hospital, which sends for all its facilities."""
+    """Return the `[[source]]` table for the sandbox's hospital, which sends messages for all its facilities."""
     named = [(issuer_of(place.mrn_namespace, "visit"), "") for place, _ in issuers()]
     for place, given in issuers():
         named += [(place.mrn_namespace, place.mrn_system), *((name, system) for system, name in given.values())]

@@ -64,7 +64,7 @@ async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
 
 
 async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
-    """Wait until the report is no longer on its way, and return its state in the ledger."""
+    """Wait until the report is delivered or stopped, and return its state in the ledger."""
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await report_records(stage.engine, [study_id])).get(study_id)
@@ -86,7 +86,7 @@ def _received(stage: Stage, report_id: str) -> bytes:
 
 
 def _order(stage: Stage, study_id: str, report_id: str, message: bytes) -> AgreementRow | None:
-    """Compare the number of the hospital's order with what FHIR says now and the message said."""
+    """Compare the order's number at the hospital with FHIR now and with the message."""
     truth = stage.his.truths.get(study_id)
     if truth is None:
         return None

@@ -1,4 +1,4 @@
-"""Compute the fate of a signed report at a destination, such as accepted, queued or dead letter; the only place for it.
+"""Compute the fate of a signed report at a destination, such as accepted, queued or dead letter; no other module does.
 
 HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D21, D31, D32, D37, D49. The fate follows the latest change that
 the destination must know: its outbox row, and the worst state among the messages composed from that row. A report that
@@ -104,7 +104,7 @@ _BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class FatePlace:
-    """Destination, as far as it decides a fate. `name` is that in the database, `label` that in the settings.
+    """Destination with what decides fates there. `name` is its name in the database, `label` that in the settings.
 
     `is_owed`: it is in the settings and enabled. The effect of changed settings is not known yet for the studies in
     `unplanned`, and for all studies if not `is_planned`. `is_decided` is False before any settings are in force.
@@ -122,7 +122,7 @@ class FatePlace:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Fate of a report at a destination: `detail` is a code, the name of a rule or filter, or the number of a message.
+    """Fate of a report at a destination: `detail` is a code, a rule or filter name, or a message number.
 
     `since` is the time of the row or message behind it, in microseconds. `is_open` is True if delivery is not finished,
     or an operator is needed. `remarks` are warning codes of the messages.
@@ -158,13 +158,13 @@ class ReportFate:
 
 
 def fate_place(destination: Destination) -> FatePlace:
-    """Return a destination of the settings as a place for fates, under its name in the settings."""
+    """Build the `FatePlace` of a destination in the settings, as if the database knew nothing of it."""
     is_two_phase = destination.receiver.ack_mode == "two_phase"
     return FatePlace(destination.name, destination.name, destination.dry_run, is_two_phase, destination.is_enabled)
 
 
 async def places(engine: Engine, destinations: Iterable[Destination]) -> list[FatePlace]:
-    """Return destinations of the settings with what the database knows of their names and plans.
+    """Build the `FatePlace` of each destination, with the names and plans that the database has.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -181,7 +181,7 @@ async def places(engine: Engine, destinations: Iterable[Destination]) -> list[Fa
 
 
 async def fates(engine: Engine, study_ids: Collection[str], known: Sequence[FatePlace]) -> list[ReportFate]:
-    """Return the fates of all stored signed reports of these studies, at these destinations and all that they reached.
+    """Return the fates of these studies' signed reports, at these destinations and all others that have them.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -195,7 +195,7 @@ async def fates(engine: Engine, study_ids: Collection[str], known: Sequence[Fate
 
 
 def _of_study(study_id: str, records: LedgerRecords, known: Sequence[FatePlace]) -> Iterable[ReportFate]:
-    """Yield the fates of a study's reports; a destination that left the settings counts where it was sent a report."""
+    """Yield the fates of a study's reports; a destination that left the settings counts if it was sent one."""
     named = {one.name for one in known}
     for report_id, record in sorted(records.reports.items()):
         others = {one.destination for one in record.rows} | {one.destination for one in record.messages}
@@ -205,7 +205,7 @@ def _of_study(study_id: str, records: LedgerRecords, known: Sequence[FatePlace])
 
 
 async def open_fates(engine: Engine, place: FatePlace) -> AsyncIterator[ReportFate]:
-    """Yield every open fate of a stored report at a destination, from the studies with open work there.
+    """Yield every open fate at a destination, of reports from studies with open work there.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -221,7 +221,7 @@ async def open_fates(engine: Engine, place: FatePlace) -> AsyncIterator[ReportFa
 
 
 def fate_of(report_id: str, record: ReportRecord | None, place: FatePlace) -> Fate:
-    """Return the fate of a report; `record` is None if the store does not know it as signed."""
+    """Return the fate of a report at a destination; `record` is None if the store does not have it as signed."""
     if record is None:
         return _made("not ingested")
     fate = _delivered(report_id, record, place)
@@ -234,7 +234,7 @@ def fate_of(report_id: str, record: ReportRecord | None, place: FatePlace) -> Fa
 
 
 def _may_be_there(record: ReportRecord, place: FatePlace) -> bool:
-    """True if a destination has the report in any version, or may get it."""
+    """True if a destination has the report in any version, or may still get it."""
     if any(one.destination == place.name for one in record.messages):
         return True
     own = [row for row in record.rows if row.destination == place.name]
@@ -242,7 +242,7 @@ def _may_be_there(record: ReportRecord, place: FatePlace) -> bool:
 
 
 def _delivered(report_id: str, record: ReportRecord, place: FatePlace) -> Fate:
-    """Return the fate by the rows and messages for the destination."""
+    """Return the fate at a destination, by the rows and messages for it."""
     own = [row for row in record.rows if row.destination == place.name]
     messages = [one for one in record.messages if one.destination == place.name]
     if not place.is_owed and not own and not messages:
@@ -265,7 +265,7 @@ def _delivered(report_id: str, record: ReportRecord, place: FatePlace) -> Fate:
 
 
 def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
-    """Return the state of a report whose latest change has no message for the destination; None if it has one."""
+    """Return the fate of a report whose latest change has no message for the destination; None if it has one."""
     about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
     newest = [row for row in about if row.version == about[-1].version]
     own = [row for row in newest if row.destination == name]
@@ -275,12 +275,12 @@ def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
 
 
 def is_lacking(found: Fate) -> bool:
-    """True if the destination lacks a report, and nothing is about to send it."""
+    """True if the destination does not have a report, and no message with it waits to be sent."""
     return found.is_open and found.kind not in _ON_ITS_WAY
 
 
 def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessage]:
-    """Return the messages of the newest cause: of the text, and of the PDF if that is a message of its own."""
+    """Return the messages of the newest cause: of the text, and of the PDF if that has its own message."""
     pdf = (HL7V2.document_number(report_id),)
     messages_of_cause: list[LedgerMessage] = []
     for is_pdf in (False, True):
@@ -291,7 +291,7 @@ def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessa
 
 
 def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> Fate:
-    """Return the state of a report without a message for its latest change, by the outbox rows."""
+    """Return the fate, by its outbox rows, of a report without a message for its latest change."""
     no_one = [row for row in rows if row.state in _NO_ONE]
     decided = [row for row in own if row.state in _ROWS]
     if no_one and all(row.state == "excluded" for row in decided):

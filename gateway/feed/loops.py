@@ -42,7 +42,7 @@ _PAUSE: Final = 0.05  # seconds between two batches, in which others can write
 
 
 class Retention:
-    """Hourly deletion of message texts that were settled more than so many days ago."""
+    """Hourly deletion of message texts that were settled more than a number of days ago."""
 
     def __init__(self, engine: Engine, days: int, batch: int = BATCH) -> None:
         self._engine, self._days, self._batch = engine, days, batch
@@ -73,7 +73,7 @@ EVERY: Final = 15.0  # seconds
 
 
 class SettingsWatch:
-    """Watch over the settings of one process; with `leases` it may also disable a destination."""
+    """Watch that the settings in force for each destination are this process's; with `leases` it may disable one."""
 
     def __init__(
         self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
@@ -89,7 +89,7 @@ class SettingsWatch:
         await forever(self.once, EVERY, not_done="settings-not-seen")
 
     async def once(self) -> None:
-        """Check once; only a difference seen twice in a row is alerted, since a starting holder may need a moment.
+        """Check once. Alert only a difference seen twice in a row: a starting lease holder may need a moment.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -107,13 +107,13 @@ class SettingsWatch:
             await self._post(name, "raised" if name in differs else "cleared")
 
     async def _post(self, name: str, state: str) -> None:
-        """Post that a destination's settings differ, or no longer do; the next check posts again if this fails."""
+        """Alert that a destination's settings differ, or no longer do; the next check tries again if this fails."""
         data = process_alert_data(SETTINGS_DIFFER.code, name, state, 1, clock.now())
         if all([await hook.post(data) for hook in self._hooks]):
             self._posted ^= {name}
 
     async def _differs(self, destination: Destination) -> bool:
-        """True if the settings in force for a destination differ from this process's.
+        """True if the settings in force for a destination differ from those of this process.
 
         A destination that is disabled here and has no lease holder gets these settings put in force. One that was
         retired stays owed nothing, also of a move.
@@ -142,7 +142,7 @@ Loops = list[Coroutine[Any, Any, None]]
 async def feed_loops(
     configuration: Configuration, engine: Engine, metrics: Metrics, hold: HoldFeed | None
 ) -> AsyncIterator[Loops]:
-    """Yield the loops of the feed; with `hold`, every destination is paused first.
+    """Start the loops of the feed and yield them; with `hold`, pause every destination first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -24,7 +24,7 @@ Receipt = Literal["stored", "unmatched", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class StudyRound:
-    """A study as stored, what the destination was sent of it, and the time of rendering.
+    """Study to compose messages of: as stored, what the destination was sent of it, and the time of rendering.
 
     `formers` are its earlier states, needed if an operator released a move of the study.
     """
@@ -52,7 +52,7 @@ class Acknowledgement:
 
 
 class NotAnAcknowledgement(ValueError):
-    """Bytes that are no acknowledgement: `code` is the reason. The text never holds the bytes."""
+    """Bytes that are no acknowledgement: `code` is the reason. The error's text never holds the bytes."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -60,7 +60,7 @@ class NotAnAcknowledgement(ValueError):
 
 
 class PayloadKind(Protocol):
-    """Kind of payload: composes messages, reads the answers to them, and shows both to operators. It keeps no state.
+    """Message format: composes messages, reads the answers to them, prints both for operators. It keeps no state.
 
     `suffix` ends the names of message files.
     """
@@ -83,7 +83,7 @@ class PayloadKind(Protocol):
         """
 
     def receipt(self, answer: bytes, receipt: Receipt, control_id: str, at: datetime) -> bytes | None:
-        """Return the answer to an acknowledgement that a receiver brought; None if it asks for no answer.
+        """Return our answer to an acknowledgement that a receiver sent; None if it asks for none.
 
         `control_id` and `at` are the id and the time of the answer.
         """
@@ -101,14 +101,14 @@ class PayloadKind(Protocol):
         """Return a message with another control id, all else unchanged."""
 
     def refusal(self, message: bytes, receiver: Receiver) -> str:
-        """Return the reason why an old message must not be sent again as it is; empty if it may be."""
+        """Return why an old message must not be sent again as it is; empty if it may be."""
 
     def document_number(self, report_id: str) -> str:
-        """Return the number under which a receiver files a report's PDF that has a message of its own."""
+        """Return the filler order number of a report's PDF, for receivers that get it in a message of its own."""
 
 
 def acknowledged(payload: PayloadKind, answer: bytes) -> Acknowledgement | None:
-    """Return the acknowledgement in a receiver's answer; None if it is none."""
+    """Read the acknowledgement in a receiver's answer; None if it is none."""
     try:
         return payload.acknowledgement(answer)
     except NotAnAcknowledgement:

@@ -83,7 +83,7 @@ def _api_routes(settings: Settings) -> list[Route]:
 
 
 def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Wrap the application in the layers that every request passes."""
+    """Wrap the application in its middleware: bearer gate, CORS, compression, host check, proxies."""
     server = settings.server
     public = urlsplit(server.public_url or "").hostname
     if settings.auth.needs_token:
@@ -95,7 +95,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 class _PlainState(State):
-    """State with plain attributes: Starlette finds each one by a function in Python, several times a request."""
+    """State with plain attributes, for speed: Starlette's own looks each one up in Python, several times a request."""
 
     def __setattr__(self, key: str, value: Any) -> None:
         """Set an attribute of this object."""

@@ -1,4 +1,4 @@
-"""Render resources that several studies describe for a client that sees some of these studies alone.
+"""Render Patients and other shared resources for a client that may see only some of the studies behind them.
 
 https://hl7.org/fhir/R4/resource.html#Meta (versionId and lastUpdated may be left out), decisions D12 and D41. A version
 and its time would tell of changes that hidden studies caused. The Patient is the newest claim that is visible.
@@ -27,7 +27,7 @@ _PATIENT: Final = "Patient/"
 
 
 async def as_seen(engine: Engine, sight: Visibility, versions: Sequence[Version]) -> list[Version]:
-    """Return these versions as the client sees them, in their order.
+    """Return these versions as the client may see them, in their order.
 
     A Patient is left out if its rendering does not pass the check that all resources go through (D2).
     """
@@ -49,7 +49,7 @@ async def as_seen(engine: Engine, sight: Visibility, versions: Sequence[Version]
 
 
 def content_tag(body: bytes) -> str:
-    """Return the entity tag of a resource without a version: a digest of what is served."""
+    """Return the entity tag of a resource that is served without a version: a digest of its bytes."""
     return hashlib.sha256(body).hexdigest()[:32]
 
 
@@ -63,7 +63,7 @@ def _unversioned(version: Version, body: bytes) -> Version:
 
 
 async def _passes(body: bytes, stored: Version) -> bool:
-    """True if a claim on a patient passes the check; the stored Patient has passed it."""
+    """True if a Patient rendered from one claim is valid; the stored Patient is known to be."""
     if body == without_stamp(stored.body):
         return True
     [faults] = await computed(judge_all, [json.loads(body)])

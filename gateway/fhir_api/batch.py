@@ -1,4 +1,4 @@
-"""Run the GETs of a FHIR batch (parsed by batch_entries.py), each as if sent alone, and build the batch-response.
+"""Run the GETs of a FHIR batch (parsed by batch_entries.py), each as if sent by itself, and build the batch-response.
 
 https://hl7.org/fhir/R4/http.html#transaction, https://hl7.org/fhir/R4/bundle.html#batch (bdl-3, bdl-4, bdl-7: no
 fullUrl, since one resource may be read twice). Each entry calls the facade in this process, without a socket.
@@ -42,7 +42,7 @@ _OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-
 
 @dataclass(slots=True)
 class _Room:
-    """Bytes left for the remaining answers of one batch, and the base of the site's own definitions."""
+    """Bytes left for the remaining answers of one batch, and the base URL of the site's own definitions."""
 
     canonical: str
     left: int = MOST_ANSWERED
@@ -88,7 +88,7 @@ class _Answer:
 
 
 def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Response]]:
-    """Make the handler of POST [base]; `app` answers the entries, of which each counts in the client's budget.
+    """Make the handler of POST [base]; `app` answers each entry, and each counts in the client's budget.
 
     Raises:
         BadRequest: the body is no batch; the expression says where.
@@ -132,12 +132,12 @@ async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable
 
 
 async def _empty_body() -> Message:
-    """The ASGI `receive` of a GET: an empty body."""
+    """Act as ASGI `receive` of a GET: give an empty body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _scope(outer: Scope, entry: BatchEntry) -> Scope:
-    """Build the ASGI scope of an entry, as if its request came alone."""
+    """Build the ASGI scope of an entry, as if it were a request of its own."""
     kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
     return {
         **paid(outer),
@@ -156,7 +156,7 @@ def _refused(error: Exception, canonical: str) -> bytes:
 
 
 def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:
-    """Build an entry of the response: a resource, or the OperationOutcome that says why there is none."""
+    """Build an entry of the batch-response: a resource, or the OperationOutcome of its failure."""
     response = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
     if not body:
         return b'{"response":' + response + b"}"

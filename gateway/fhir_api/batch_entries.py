@@ -48,7 +48,7 @@ def entries_in(body: bytes, base: str) -> list[BatchEntry | RequestError]:
 
 
 def entries(bundle: Any, base: str) -> list[BatchEntry | RequestError]:
-    """Return the entries of a batch in order; a refused entry is its RequestError.
+    """Return the parsed entries of a batch in order; in place of a refused entry its RequestError.
 
     Raises:
         BadRequest: the body is no Bundle of type batch; the expression says where.

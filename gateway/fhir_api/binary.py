@@ -93,7 +93,7 @@ Chunks = AsyncGenerator[bytes, None]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request for the Binary of a report: as a resource in format `form`, or as raw bytes if `form` is None."""
+    """Request for the Binary of a report: as a resource in format `form`, or as raw bytes if `form` is None."""
 
     request: Request
     report_id: str

@@ -108,7 +108,7 @@ class Metadata:
 
 
 def _kept(made: dict[Hashable, bytes], key: Hashable, body: bytes) -> bytes:
-    """Keep a body; a site without a public URL has one for each Host header, so that only the last few stay."""
+    """Keep a rendered body; without a public URL there is one for each Host header, so only the last few stay."""
     if len(made) >= _MOST_KEPT:
         made.clear()
     made[key] = body
@@ -155,7 +155,7 @@ def statement(
 
 
 def _security(endpoints: Endpoints | None) -> dict[str, Any]:
-    """Build `rest.security` as SMART App Launch names it, with the addresses of a login as far as they are known."""
+    """Build `rest.security` as SMART App Launch names it, with the login addresses that are known."""
     coding = {"system": _SECURITY_SERVICES, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
     urls = {"token": endpoints.token, "authorize": endpoints.authorize} if endpoints else {}
     parts = [{"url": name, "valueUri": url} for name, url in urls.items() if url]
@@ -200,7 +200,7 @@ def _resource(row: Served, canonical: str) -> dict[str, Any]:
 
 
 def _definitions(row: Served) -> dict[str, Any]:
-    """Build the entry of a definition type: read and searched, without versions."""
+    """Build the entry of a definition type, such as CodeSystem: read and search, without versions."""
     return {
         "type": row.resource_type,
         "documentation": f"Ids: {row.ids}. {row.documentation}",
@@ -215,7 +215,7 @@ def _definitions(row: Served) -> dict[str, Any]:
 
 
 def _audit() -> dict[str, Any]:
-    """Build the entry of the audit: read and searched by those who have its scope."""
+    """Build the entry of AuditEvent: read and search, for clients with its scope."""
     return {
         "type": AUDIT_EVENT,
         "documentation": "Who saw which data of which patient, newest first. It needs a scope that names the type.",

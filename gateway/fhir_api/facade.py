@@ -36,7 +36,7 @@ _BASE: Final = "gateway.base"
 
 @dataclass(frozen=True, slots=True)
 class Facade:
-    """Parts that every FHIR interaction uses; `public_url` is the FHIR base if the site sets one, `started` is in UTC.
+    """Parts that all FHIR interactions share; `public_url` is the FHIR base if the site sets one, `started` is in UTC.
 
     `zone` applies to dates without a time zone. `sweep` returns the progress of the index; the index is too old after
     `max_index_age` seconds. `keeps_pdfs`: PDFs are stored (D28). `claims_us_core`: the CapabilityStatement claims to be
@@ -94,18 +94,18 @@ def _base_at(scheme: str, host: str, server: tuple[str, int]) -> str:
 
 
 def circumstances(request: Request) -> Circumstances:
-    """Return the context in which search values are read: time zone, current time and FHIR base."""
+    """Return what search values are read with: time zone, current time and FHIR base."""
     return Circumstances(facade(request).zone, clock.now(), base(request))
 
 
 def seal(request: Request, state: Any, address: str, limits: str = "") -> str:
-    """Seal the state of a walk through pages into a token: good for this client, these limits and this address."""
+    """Seal the state of a paged search into a token that is valid only for this client, its limits and this address."""
     whose = f"{authenticated(request.scope) or ''}{limits}"
     return facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=address, scope=whose)
 
 
 def unseal(request: Request, token: str, address: str, limits: str = "") -> Any:
-    """Return the state in a token.
+    """Open a page token and return its state.
 
     Raises:
         BadRequest: the token is not of this site, or is for another address, another client or other limits.

@@ -32,7 +32,7 @@ _MOST_FAULTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A current version; `fetched` is when AutoScribe gave its source (microseconds; None if made of several studies).
+    """Current version; `fetched` is when AutoScribe gave its source (microseconds; None if several studies make it).
 
     `faults` lists why the version is suppressed (JSON); None if it is served.
     """
@@ -65,7 +65,7 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
 
 
 async def show_stored(request: Request, address: str) -> None:
-    """Note in the audit that the answer is about a stored resource, and about its patient."""
+    """Record for the audit that the answer is about a stored resource and its patient."""
     stored = await _stored(facade(request), address)
     if stored is not None:
         show(request.scope, (stored.version,))
@@ -74,7 +74,7 @@ async def show_stored(request: Request, address: str) -> None:
 async def newest(
     request: Request, resource_type: str, resource_id: str, limits: Clauses, *, keeps_dropped: bool = True
 ) -> Current | None:
-    """Return the current version within limits, as fresh as the client asks, also a suppressed one; None if none is.
+    """Return the current version that the client may see, even a suppressed one, as fresh as the client asks.
 
     For a client with limits, what it does not see goes the way of what is not stored: AutoScribe is asked, and the
     answer is the same whatever AutoScribe says. Unless `keeps_dropped`, what AutoScribe drops is not found.
@@ -99,7 +99,7 @@ async def newest(
 
 
 async def _seen(request: Request, address: str, limits: Clauses) -> Current | None:
-    """Return the stored current version if it is within the limits, None otherwise."""
+    """Return the stored current version, if the client may see it; else None."""
     stored = await _stored(facade(request), address)
     if stored is None:
         return None
@@ -119,7 +119,7 @@ async def _stored(serving: Facade, address: str) -> Current | None:
 async def _read_through(
     serving: Facade, resource_type: str, resource_id: str, *, is_known: bool, limits: Clauses
 ) -> None:
-    """Ingest the report, study or user whose id the resource id contains.
+    """Read the report, study or user named by the resource's id from AutoScribe, and ingest it.
 
     Raises:
         ResourceNotFound: the id contains none, and the resource is not stored.
@@ -140,7 +140,7 @@ async def _read_through(
 
 
 def _suppression_text(faults: str) -> str:
-    """Word why a resource is suppressed: fault codes and pointers, never values."""
+    """Describe why a resource is suppressed: fault codes and pointers, never values."""
     every = json.loads(faults)
     shown = "; ".join(f"{one['pointer'] or '/'}: {one['code']}" for one in every[:_MOST_FAULTS])
     return f"suppressed, since it does not pass the check that all resources go through ({len(every)}): {shown}"

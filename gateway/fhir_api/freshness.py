@@ -21,7 +21,7 @@ _SECOND: Final = 1_000_000
 
 
 def wants_newer(request: Request, fetched: int | None) -> bool:
-    """True if the client refuses an answer fetched from AutoScribe at that instant (microseconds; None for never).
+    """True if `Cache-Control` refuses an answer fetched at that instant (microseconds; None: never fetched).
 
     `no-cache`, in `Cache-Control` or `Pragma`, refuses every stored answer.
     """

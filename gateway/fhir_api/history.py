@@ -64,7 +64,7 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def history_parameters(request: Request, *instants: str) -> Parameters:
-    """Return the parameters of a history in order; `instants` are the names of those that narrow it.
+    """Return the parameters of a history in order; `instants` names those that narrow it in time.
 
     A history has no place for a warning (every entry is a version, bdl-3), so nothing is ignored.
 
@@ -87,7 +87,7 @@ def history_parameters(request: Request, *instants: str) -> Parameters:
 
 
 def history_links(here: str, given: Parameters, page: str | None) -> dict[str, str]:
-    """Build the links of a history at an address: this page, and the next one if there is a token for it."""
+    """Build the links of a history page: to itself, and to the next page if there is a token for it."""
     links = {"self": f"{here}?{urlencode(given)}" if given else here}
     if page is not None:
         links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] != PAGE), (PAGE, page)])}"
@@ -97,14 +97,14 @@ def history_links(here: str, given: Parameters, page: str | None) -> dict[str, s
 async def _all(
     engine: Engine, address: str, window: Mapping[str, int], before: int, most: int
 ) -> tuple[Sequence[Row], int]:
-    """Return versions in a window older than `before`, newest first, at most `most`; and how many are in the window."""
+    """Return up to `most` versions in a time window and older than `before`, newest first; and their whole count."""
     rows = await engine.fetch(HISTORY, address=address, **window, before=before, most=most)
     total = await engine.fetch(COUNT_VERSIONS, address=address, **window)
     return rows, int(total[0][0])
 
 
 async def _one(engine: Engine, address: str, version: int, window: Mapping[str, int]) -> Sequence[Row]:
-    """Return the current version if it is in a window; a client with limits sees no older one."""
+    """Return the current version if it lies in the time window; limited clients see no older versions."""
     rows = await engine.fetch(ONE_VERSION, address=address, version=version)
     return [
         (number, updated, body)
@@ -114,7 +114,7 @@ async def _one(engine: Engine, address: str, version: int, window: Mapping[str, 
 
 
 def _window(request: Request, given: Parameters) -> dict[str, int]:
-    """Turn `_since` and `_at` into bounds in microseconds."""
+    """Convert `_since` and `_at` to bounds in microseconds."""
     since, at = value_of(given, "_since"), value_of(given, "_at")
     low, high = interval(request, "_at", at) if at else (-1, _NO_END)
     return {"since": interval(request, "_since", since)[0] if since else 0, "at_low": low, "at_high": high}
@@ -185,5 +185,5 @@ async def _history(request: Request, path: str, types: Sequence[str], sight: Vis
 
 
 def _limits(types: Sequence[str], sight: Visibility) -> Limits | None:
-    """Return what resources of each type must meet; None if it is nothing."""
+    """Return the limits of each resource type for this client; None if it sees everything."""
     return None if sight.is_whole else {one: sight.limits(one, _SEARCH) for one in types}

@@ -68,7 +68,7 @@ def vread(resource_type: str) -> Handler:
 
 
 async def _is_visible(request: Request, address: str, version: int) -> bool:
-    """True if the client sees this version. With limits it sees current ones alone: older ones may be beyond them."""
+    """True if the client may see this version; a limited client sees only current ones."""
     if (await sight_of(request)).is_unversioned(address.partition("/")[0]):
         return False
     return await visible(request, address) in {ANY_VERSION, version}

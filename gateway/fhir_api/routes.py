@@ -153,7 +153,7 @@ class _AtBase:
 
 
 class _BySteps:
-    """ASGI router: tries only the routes whose path has the same first step and the same number of steps.
+    """ASGI router: tries only the routes whose path has the same first segment and the same number of segments.
 
     Operations are apart, so that the name of one that is not offered is not taken for an id. There are about a
     hundred routes, and each try takes time. The endpoint of a path without parameters, such as that of a search, is
@@ -165,7 +165,7 @@ class _BySteps:
         self._endpoints: dict[str, ASGIApp] = {}
 
     def add(self, *routes: Route) -> None:
-        """Add routes; the first one that matches a path answers."""
+        """Add routes; of several that match a path, the first answers."""
         for one in routes:
             if "{" not in one.path:
                 self._endpoints.setdefault(one.path, one.endpoint)
@@ -183,12 +183,12 @@ class _BySteps:
 
 
 def _steps(path: str) -> tuple[str, int, bool]:
-    """Return the first step of a path, the number of steps, and True for the path of an operation."""
+    """Return the first segment of a path, the number of segments, and True for the path of an operation."""
     return path.split("/", 2)[1], path.count("/"), "/$" in path
 
 
 async def _nothing_there(scope: Scope, _: Receive, __: Send) -> None:
-    """Refuse a request whose path is that of no route.
+    """Refuse a request whose path no route has.
 
     Raises:
         OperationNotOffered: it is the path of an operation.
@@ -202,7 +202,7 @@ async def _nothing_there(scope: Scope, _: Receive, __: Send) -> None:
 
 
 class _Endpoint:
-    """ASGI endpoint: calls the handler of the method, and notes the access in the audit before the answer begins.
+    """ASGI endpoint: calls the handler for the request's method, and audits the access before the answer begins.
 
     Starlette gives a class all methods, a function only GET.
     """

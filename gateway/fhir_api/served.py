@@ -269,7 +269,7 @@ BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
 
 
 def offered_instead(name: str, resource_type: str) -> str:
-    """Say what there is in place of an operation that is not offered; `name` and type may be made up by the client."""
+    """Describe what can be used in place of an operation that is not offered; the client may have invented its name."""
     rows = [(one, resource_type) for one in OPERATIONS if resource_type in one.resource_types]
     rows += [(one, one.resource_types[0]) for one in OPERATIONS if one.name == name]
     rows = rows or [(one, one.resource_types[0]) for one in OPERATIONS]

@@ -14,7 +14,7 @@ Comparison = Literal["eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap"]
 
 @dataclass(frozen=True, slots=True)
 class Is:
-    """Criterion: the resource has exactly this term."""
+    """Criterion: the resource has exactly this index term."""
 
     key: int
     value: str
@@ -22,7 +22,7 @@ class Is:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """Criterion: the resource has a term that starts with this value."""
+    """Criterion: the resource has an index term that starts with this value."""
 
     key: int
     value: str
@@ -30,7 +30,7 @@ class Starts:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Criterion: the resource has a term that ends with this value."""
+    """Criterion: the resource has an index term that ends with this value."""
 
     key: int
     value: str
@@ -38,7 +38,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """Criterion: the resource has a term that contains this value."""
+    """Criterion: the resource has an index term that contains this value."""
 
     key: int
     value: str
@@ -46,7 +46,7 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class During:
-    """Criterion: the resource has a moment that compares with the interval [low, high), in µs since 1970 UTC.
+    """Criterion: a date of the resource compares with the interval [low, high), in µs since 1970 UTC.
 
     With `ap`, the interval is widened already, and it must overlap with the moment.
     """
@@ -68,7 +68,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Has:
-    """Criterion: the resource has any term, or any moment, of a parameter."""
+    """Criterion: the resource has any index row of a parameter, so the element is present."""
 
     key: int
     kind: Literal["term", "moment"]
@@ -111,7 +111,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Criterion: every clause holds, each by any of its criteria. The first clause has one criterion."""
+    """Criterion: all clauses hold, each by any of its criteria. The first clause has only one criterion."""
 
     clauses: tuple[Clause, ...]
 

@@ -43,7 +43,7 @@ Seen: TypeAlias = dict[tuple[int, int], Found]
 
 
 class Rows(NamedTuple):
-    """Index rows of a resource: `terms` as (key, value), `moments` as (key, low, high)."""
+    """Index rows of a resource: `terms` as (key, value), and `moments` (dates) as (key, low, high)."""
 
     terms: frozenset[Term]
     moments: frozenset[Moment]
@@ -57,7 +57,7 @@ class _Extractor(NamedTuple):
 
 
 def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None, seen: Seen | None = None) -> Rows:
-    """Extract the index rows of a resource; a date without an offset is in `zone`.
+    """Extract the index rows of a resource; dates without an offset are in `zone`.
 
     `signed` is the signature instant of a DiagnosticReport's own report, which an appended version no longer contains.
     `seen` has the rows of elements by identity, and gets more: resources of one study, all alive, share many elements.
@@ -169,12 +169,12 @@ def _uri(row: Parameter) -> Callable[[Any], list[Term]]:
 
 
 def longest(parameter_key: int) -> int:
-    """Return the longest interval that a parameter has in the index, in microseconds."""
+    """Return the longest date interval that the index stores for a parameter, in microseconds."""
     return _YEAR if parameter_key == _BIRTH_DATE else LONGEST
 
 
 def _moments(values: Iterable[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
-    """Yield the moments of dates, dateTimes, instants and Periods; cut a long or open Period to `longest`."""
+    """Yield the index rows of dates, dateTimes, instants and Periods; cut long or open Periods to `longest`."""
     for value in values:
         start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)
         first, last = interval(start or end or "", zone), interval(end or start or "", zone)

@@ -21,14 +21,14 @@ _URN_OID: Final = "urn:oid:"
 
 
 class Name(NamedTuple):
-    """Name of a report or study by AutoScribe id, or of a study by DICOM UID."""
+    """AutoScribe id of a report or study, or DICOM UID of a study, as a search names it."""
 
     by: Literal["report", "study", "uid"]
     value: str
 
 
 def named(clauses: Iterable[Clause]) -> frozenset[Name]:
-    """Collect the names in the clauses; negated criteria (`:not`, `:missing`) name nothing."""
+    """Collect the reports and studies that the clauses name; negated criteria (`:not`, `:missing`) name none."""
     return frozenset().union(*map(_names_in, clauses))
 
 
@@ -55,7 +55,7 @@ def _owner(address: str) -> Iterator[Name]:
 
 
 def _study(value: str, system: str | None) -> Iterator[Name]:
-    """Yield the name of a study by identifier; without a system, the value may be a UID, even one that is no OID."""
+    """Yield the study that an identifier names; without a system, the value may be a UID, even a malformed one."""
     if system == SID_STUDY:
         yield Name("study", value)
     elif system in {DICOM_UID, SID_STUDY_UID_ODD, None} and len(value) <= MOST:

@@ -62,9 +62,9 @@ class Parameter:
 
     @property
     def key(self) -> int:
-        """Key of its rows in the index."""
+        """Key of the parameter's index rows."""
         return keys.key(self.resource_type, self.shares or self.name)
 
     def key_with(self, modifier: str) -> int:
-        """Return the key of the rows that only one of its modifiers reads."""
+        """Return the key of the index rows that only one of the parameter's modifiers reads."""
         return keys.key(self.resource_type, f"{self.shares or self.name}:{modifier}")

@@ -43,7 +43,7 @@ def _row(  # noqa: PLR0913 (the columns of the table)
     absent: str = "",
     at: str = _R4,
 ) -> Parameter:
-    """Make a row without its type; several names in one text have blanks between. `at` is where it is defined."""
+    """Make a row of the table, still without its type; several names are separated by blanks."""
     return Parameter(
         resource_type="",
         name=name,
@@ -341,7 +341,7 @@ _FINDS: Final = {
 
 
 def _chains(row: Parameter) -> tuple[str, ...]:
-    """Return the parameters of the types that a reference leads to; none where its values are read otherwise."""
+    """Return the parameters of the types that a reference leads to; none for a reference that no chain follows."""
     if row.type != "reference":
         return ()
     every = (one.name for target in row.targets for one in _OF_TYPE.get(target, ()))

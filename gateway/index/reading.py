@@ -22,7 +22,7 @@ _NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
 
 
 class AskedParameter(NamedTuple):
-    """A parsed parameter: all clauses must hold, each by any of its criteria.
+    """Parsed search parameter: all clauses must hold, each by any of its criteria.
 
     `narrows`: the parameter alone makes a search allowed (D30). `may_narrow`: it does if the index shows that few
     resources meet it, or that enough of the first in the order do. `has_unknown_code`: the element cannot have the
@@ -37,7 +37,7 @@ class AskedParameter(NamedTuple):
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
-    """Parse one name and value; None if the parameter or the chain is unknown.
+    """Parse one search parameter; None if the parameter or its chain is unknown.
 
     Raises:
         NotSupported: the parameter is known, but the modifier is not offered.
@@ -50,7 +50,7 @@ def asked(resource_type: str, name: str, value: str, circumstances: Circumstance
 
 @lru_cache(maxsize=2048)
 def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> AskedParameter | None:
-    """Parse a value that does not depend on the current time; cached, since the same codes and days recur."""
+    """Parse a value that does not depend on the current time; cached, since the same values recur."""
     return _parse(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
 
 
@@ -60,7 +60,7 @@ def _parse(resource_type: str, name: str, value: str, circumstances: Circumstanc
 
 
 def read(route: Route, name: str, value: str, circumstances: Circumstances) -> AskedParameter:
-    """Parse a value for a resolved name; `name` is used in errors.
+    """Parse a value for a route (a resolved name); `name` appears in errors.
 
     Raises:
         BadRequest: the value is malformed.
@@ -79,7 +79,7 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
 
 
 def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
-    """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
+    """Build one clause of all alternatives; for `:not`, one negated clause for each alternative."""
     if route.modifier == "not":
         return tuple((Not(criterion),) for criterion in criteria)
     return (tuple(route.reached(criterion) for criterion in criteria),)
@@ -92,21 +92,21 @@ def _narrows(route: Route, criteria: Clause) -> bool:
 
 
 def _may_narrow(route: Route, criteria: Clause) -> bool:
-    """True for any number of a system, and for a code at the end of a `_has`."""
+    """True if the value alone may leave few resources: any number of a system, or a code at the end of a `_has`."""
     if route.modifier in _NEVER_NARROWS or not all(map(_is_of_index, criteria)):
         return False
     return any(step.is_back for step in route.steps) or all(row.narrows for row in route.parameters)
 
 
 def _is_of_index(criterion: Criterion) -> bool:
-    """True for a criterion on what the index has of codes, numbers and references, also at the end of a reference."""
+    """True for a criterion on codes, numbers or references in the index, also at the end of a reference."""
     if isinstance(criterion, Refers | Referred):
         return _is_of_index(criterion.criterion)
     return isinstance(criterion, Is | Starts | Ends)
 
 
 def _is_narrow(criterion: Criterion) -> bool:
-    """False for a criterion that almost every resource may meet: any code of a system, any other date."""
+    """False for a criterion that nearly every resource may meet: any code of a system, any other date."""
     if isinstance(criterion, Refers | Referred):
         return _is_narrow(criterion.criterion)
     if isinstance(criterion, During | Updated):

@@ -26,7 +26,7 @@ _DENIALS: Final = frozenset({"not", "missing"})
 
 
 class Step(NamedTuple):
-    """One reference that is followed: forward as in a chain, or back as by `_has`."""
+    """Step over one reference: forward as in a chain, or backward as by `_has`."""
 
     reference: Parameter
     is_back: bool
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Resolved name of a parameter: the parameters to match, one for each type that a chain leads to.
+    """Resolved name of a search parameter: the parameters to match, one for each type that a chain leads to.
 
     `steps` are the references that lead there from the resource that is searched.
     """
@@ -53,19 +53,19 @@ class Route:
         return frozenset({*holders, *(row.resource_type for row in ends)})
 
     def reached(self, criterion: Criterion) -> Criterion:
-        """Return the criterion that a resource meets if what the steps lead to meets this one."""
+        """Return the criterion for a resource whose steps lead to one that meets the inner criterion."""
         for step in reversed(self.steps):
             criterion = (Referred if step.is_back else Refers)(step.reference.key, criterion)
         return criterion
 
 
 def identifiers_of(row: Parameter) -> tuple[Parameter, ...]:
-    """Return the parameters `identifier` of the types that a reference leads to: `:identifier` asks them, too."""
+    """Return the `identifier` parameters of the types that a reference leads to, for `:identifier`."""
     return tuple(found for target in row.targets if (found := parameter(target, "identifier")))
 
 
 def find(resource_type: str, name: str) -> Route | None:
-    """Resolve a name with modifier, chain and `_has`; None if the parameter or the chain is unknown.
+    """Resolve a name with modifier, chain and `_has`; None if the parameter or its chain is unknown.
 
     Raises:
         NotSupported: the parameter is known, but the modifier or chain is not offered; or R4 defines the parameter, and
@@ -91,7 +91,7 @@ def _found(resource_type: str, name: str, steps: tuple[Step, ...]) -> Route | No
 
 
 def _is_of_versions(name: str) -> bool:
-    """True for a parameter of `meta`, which no chain asks for: when another resource changed is not its reference."""
+    """True for a parameter of `meta`, which no chain may use: changes of another resource are not its reference."""
     return name.startswith("_") and name != "_id"
 
 
@@ -145,7 +145,7 @@ def _of_target(kind: str, inner: str, steps: tuple[Step, ...]) -> Route | None:
 
 
 def _check_unknown_chain(row: Parameter, inner: str) -> None:
-    """Refuse a chain to a parameter that R4 defines, or over what is not served; any other is unknown."""
+    """Refuse a chain that R4 defines but the gateway does not offer; any other chain is unknown."""
     plain = inner.partition(".")[0].partition(":")[0]
     if not row.chains or any(is_standard(kind, plain) or parameter(kind, plain) for kind in row.targets):
         _refuse(f"{row.name}.{plain}", "this chain is not offered", row.chains, plain=row.name)

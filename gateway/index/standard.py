@@ -1,4 +1,4 @@
-"""Search parameters of R4 that the gateway does not offer, by resource type: to ignore one would widen an answer.
+"""R4 search parameters that are not offered here, by type: they are refused, since ignoring one would widen an answer.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, https://hl7.org/fhir/R4/search.html#all.
 Proved by tests/gateway/index/test_standard.py.

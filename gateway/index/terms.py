@@ -22,33 +22,33 @@ CASELESS: Final = LOINC
 
 
 def exact(text: str) -> str:
-    """Term of a text as it is: a reference, a URI, or a string for `:exact`."""
+    """Return the term of a text as it is: a reference, a URI, or a string for `:exact`."""
     return bounded(_fit(text))
 
 
 @lru_cache(maxsize=8192)
 def code_term(code: str, system: str = "") -> str:
-    """Term of a code, or of an identifier's value, with its system."""
+    """Return the term of a code, or of an identifier's value, with its system."""
     return token_term(_fit(code.upper() if system == CASELESS else code), _fit(system))
 
 
 def code_start(code: str) -> str:
-    """Start of all terms of a code, whatever its system."""
+    """Return the start of all terms of a code, whatever its system."""
     return exact(code) + SEPARATOR
 
 
 def system_end(system: str) -> str:
-    """End of all terms of a system, whatever the code."""
+    """Return the end of all terms of a system, whatever the code."""
     return SEPARATOR + exact(system)
 
 
 def typed_term(value: str, type_system: str, type_code: str) -> str:
-    """Term of an identifier's value with the coding of its type, for `:of-type`."""
+    """Return the term of an identifier's value with its type's coding, for `:of-type`."""
     return code_term(value, f"{type_system}|{type_code}")
 
 
 def words(text: str) -> str:
-    """Term of a string, folded for comparison; unfolded if folding leaves nothing."""
+    """Return the term of a string, folded for comparison; unfolded if folding leaves nothing."""
     return _fit(folded(text)) or exact(text)
 
 

@@ -64,7 +64,7 @@ def by_identifier_of_reference(value: Value) -> Clause:
 
 
 def _by_truth(value: Value, system: str | None, code: str) -> Clause:
-    """Parse true or false, with or without their system, or another of the values that the parameter can have."""
+    """Parse true or false, with or without their system, or another value that the parameter can have."""
     row = value.parameter
     if system == _OF_TRUTHS and not code:
         return tuple(Is(row.key, code_term(one)) for one in row.values)
@@ -74,7 +74,7 @@ def _by_truth(value: Value, system: str | None, code: str) -> Clause:
 
 
 def _by_any_case(key: int, system: str | None, code: str) -> Clause:
-    """Return criteria for a code; without a system, its case does not count in the system where it never counts."""
+    """Return criteria for a code; without a system, its case is ignored in systems that ignore case."""
     criterion = _criterion(key, system, code)
     if system is None and code != code.upper():
         return criterion, Is(key, code_term(code, CASELESS))

@@ -12,7 +12,7 @@ from gateway.index.parameter import Parameter
 
 
 class Circumstances(NamedTuple):
-    """Context of a search: `zone` of dates without an offset, `now` for `ap`, `base` (the facade's FHIR base)."""
+    """Context for reading search values: `zone` of dates without an offset, `now` for `ap`, `base` of the facade."""
 
     zone: tzinfo
     now: datetime
@@ -20,7 +20,7 @@ class Circumstances(NamedTuple):
 
 
 class Value(NamedTuple):
-    """One alternative of a parameter's value, still escaped; `modifier` is empty if there is none."""
+    """One alternative of a search value, still escaped; `modifier` is empty if there is none."""
 
     parameter: Parameter
     modifier: str

@@ -41,7 +41,7 @@ _VERSION: Final = re.compile(rb"v([1-9]\d{0,3})\.")
 
 
 def engine_of(configuration: Configuration) -> Sqlite | Postgres:
-    """Return the database of the settings, not opened.
+    """Create the database engine of the settings, not yet opened.
 
     Raises:
         ConfigError: its driver is not installed.
@@ -56,7 +56,7 @@ def engine_of(configuration: Configuration) -> Sqlite | Postgres:
 async def opened_store(
     configuration: Configuration, *, serves: bool = False, writes: bool = False
 ) -> AsyncIterator[Sqlite | Postgres]:
-    """Open the store while the block runs: migrated to this release, and checked to belong to this site.
+    """Open the store while the block runs: migrate it to this release, and check that it belongs to this site.
 
     With `serves` or `writes`, destinations and sources are renamed first.
 
@@ -103,7 +103,7 @@ async def _migrated(engine: Sqlite | Postgres) -> None:
 
 
 async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Rename destinations and sources in the store (`formerly`) before anything is written under their new names."""
+    """Rename destinations and sources in the store (`formerly`), before anything is stored under the new names."""
     for destination in survey_routes(configuration)[0].destinations:
         for fault in await name_faults(engine, configuration, destination):
             raise fault
@@ -119,7 +119,7 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
 
 
 async def _name_source_anew(engine: Sqlite | Postgres, configuration: Configuration, source: HospitalSource) -> None:
-    """Let a source take over what stands under its previous name, before anything is stored under the new one."""
+    """Rename one source in the store, before anything is stored under the new name."""
     try:
         if await engine.do(partial(source_renamed, source.formerly, source.name, micros(clock.now()))):
             get_logger().info("source-renamed", source=source.name, formerly=source.formerly)
@@ -175,7 +175,7 @@ def _not_renamed(configuration: Configuration, destination: Destination, error: 
 
 
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Refuse a store whose patient ids were made with another site key (decision D11)."""
+    """Refuse a store whose patient ids come from another site key (decision D11)."""
     key = configuration.site.site_key
     check, version = hmac.digest(key, _CHECK, hashlib.sha256).hex(), site_key_version(key)
     if hmac.compare_digest(await facts.claimed(engine, "site-key-check", check), check):
@@ -191,13 +191,13 @@ async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) 
 
 
 def site_key_version(key: bytes) -> int:
-    """Return the version that a site key begins with, as `v2.…`; 1 for a key without one."""
+    """Return the version of a site key, as in `v2.…`; 1 for a key without one."""
     found = _VERSION.match(key)
     return int(found[1]) if found else 1
 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
-    """Return the pipeline that writes to that store."""
+    """Create the ingest pipeline for that store."""
     from gateway.ingest import Pipeline
 
     wants_pdf = configuration.settings.pdf.ingest == "fetch"
@@ -208,5 +208,5 @@ def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipe
 
 
 def order_days(configuration: Configuration) -> dict[str, int]:
-    """Return, by source of orders, the days for which an order that is closed may still be a study's."""
+    """Return, by hospital source, for how many days after its end an order may still match a study."""
     return {one.name: one.order_days for one in configuration.settings.source}

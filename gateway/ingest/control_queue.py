@@ -1,4 +1,4 @@
-"""Carry out requests that commands and webhooks leave in the database: ingest a stored study again.
+"""Carry out requests that commands and webhooks left in the database, such as to ingest a stored study again.
 
 Carries out no clause of a standard; decision D8: control rows are read within a second.
 """
@@ -20,7 +20,7 @@ RERENDER: Final = "rerender"
 
 
 class ControlWork(WorkQueue[Sequence[Control]]):
-    """Worker for the control rows: one item is all open rows, and its rows are run one after the other."""
+    """Worker for open requests; one item is all of them, carried out one after the other."""
 
     def __init__(self, controls: Controls, pipeline: Pipeline) -> None:
         super().__init__(slots=1)
@@ -32,7 +32,7 @@ class ControlWork(WorkQueue[Sequence[Control]]):
         return {"open": rows} if rows else {}
 
     async def work(self, item: Sequence[Control]) -> None:
-        """Run the open requests.
+        """Carry out the open requests, in order.
 
         A request that fails is logged and marked as done: the next ingest of the study covers it.
 

@@ -1,4 +1,4 @@
-"""Delete finished rows from the database after some time: webhooks, requests of commands, access tokens.
+"""Delete finished rows from the database after some time: webhook events, command requests, access tokens.
 
 Carries out no clause of a standard: how long the rows are kept is the project's own choice.
 Proved by tests/contract/test_tidying.py.

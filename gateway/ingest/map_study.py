@@ -40,7 +40,7 @@ People = Mapping[str, Person]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Digests of the persons that a verdict was about: first the study's own, then those of other studies.
+    """Digests of the persons that an operator's verdict was about: the study's own first, then other studies'.
 
     `counts` is False while the studies describe other persons.
     """
@@ -50,7 +50,7 @@ class Judged:
 
 
 def people(study: Study, site: Site, facts: Facts, held: frozenset[str]) -> People:
-    """Return the person that the study means by each patient id: ids that it names, and ids it uses in their place.
+    """Return the person behind each patient id of the study: ids it names, and ids it uses in their place.
 
     `held` are the ids it names that other studies use for another person.
     """
@@ -70,7 +70,7 @@ def judged(  # noqa: PLR0913, PLR0917 (each verdict's persons, then and now)
     others: Mapping[str, Sequence[Mapping[str, Any]]],
     key: bytes,
 ) -> dict[str, Judged]:
-    """Judge each verdict. `known` are the stored digests, empty for a verdict given after the last ingest.
+    """Decide which verdicts still count. `known` are stored digests, empty for a verdict since the last ingest.
 
     Such a verdict is about the persons known to the last ingest, `before`, not about those of this one: `present`, and
     `named` for patient ids that other studies name too.
@@ -87,7 +87,7 @@ def judged(  # noqa: PLR0913, PLR0917 (each verdict's persons, then and now)
 
 
 def is_judged_beside(digests: str, own: Person | None, key: bytes) -> bool:
-    """True if this person is among those beside whom a linked study was judged: the two are one person."""
+    """True if this person was known when a linked study's verdict was given: the two count as one person."""
     return own is not None and _digest(own, key) in digests.split()[1:]
 
 
@@ -96,7 +96,7 @@ def _digests(own: Person, others: Sequence[Person], key: bytes) -> str:
 
 
 def _is_still(digests: str, own: Person, against: Sequence[Person], key: bytes) -> bool:
-    """True if the study still describes the person judged, and all who contradict the verdict were judged too."""
+    """True if the study still describes the person of the verdict, and no new study contradicts it."""
     mine, *theirs = digests.split()
     return _digest(own, key) == mine and all(_digest(one, key) in theirs for one in against)
 
@@ -116,7 +116,7 @@ NEW_TEXT: Final[frozenset[CauseKind]] = frozenset({"signed", "addendum_signed", 
 
 @dataclass(frozen=True, slots=True)
 class MappedStudy:
-    """Mapping of a fetched study: the change, the facts used, its resources by type and id, and its issues.
+    """Mapped study: its change, the facts used, resources by type and id, and issues.
 
     `before` is the study's last ingest. `doubts` are the issues found before the mapping. `judged` tells, by patient
     id, whether each verdict still counts. `carried` maps survivors of a merge to the replaced patients whose verdicts
@@ -145,7 +145,7 @@ class MappedStudy:
         return [resource_id for kind, resource_id in self.resources if kind == "Patient"]
 
     def carried_verdicts(self, known: KnownStudy) -> dict[str, str]:
-        """Map survivors of a merge without a verdict of their own to a replaced patient with one.
+        """Map each surviving patient without a verdict to a merged patient whose verdict carries over.
 
         A verdict that holds the study apart goes before one that links it.
         """
@@ -157,7 +157,7 @@ class MappedStudy:
 
 @dataclass(frozen=True, slots=True)
 class ComparedStudy:
-    """Fetched study beside the stored one, before it is mapped, with the issues found so far.
+    """Fetched study after comparison with the stored one, before mapping, with the issues so far.
 
     `patient_ids` are its patients by what is known so far. `wanted` is its search for orders; None without a source of
     orders.
@@ -259,7 +259,7 @@ def _withdrawal(before: Kept | None, study: Study, known: KnownStudy, site: Site
 
 
 def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:
-    """Compare the study's patients with the claims of other studies (D12), and its dates with the present, `at`.
+    """Compare the study's patients with other studies' claims (D12), and check its dates against `at`, the present.
 
     A verdict on a patient whom a merge replaced is one on the survivor, unless there is one on that.
     """
@@ -279,7 +279,7 @@ def remapped(before: Kept, site: Site) -> Mapping[Key, Resource]:
 
 
 def _claims_of_others(mapped: MappedStudy, known: KnownStudy, site: Site) -> dict[str, list[Json]]:
-    """Collect the claims of other studies about each patient, without those that a verdict links to this study."""
+    """Collect other studies' claims about each patient, except those that a verdict links to this study."""
     study, claims, patient_ids = mapped.change.study, dict[str, list[Json]](), set(mapped.patient_ids)
     others = [row for row in known.claims if row[0] in patient_ids and row[1] != study.study_id]
     own = people(study, site, mapped.facts, frozenset()) if any(row[5] for row in others) else {}
@@ -292,7 +292,7 @@ def _claims_of_others(mapped: MappedStudy, known: KnownStudy, site: Site) -> dic
 def _apart(
     mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: KnownStudy, site: Site, at: datetime
 ) -> MappedStudy:
-    """Separate patients that other studies describe as another person or a verdict separates; map again (D12)."""
+    """Keep patients apart that other studies or verdicts say are other persons, and map again (D12)."""
     resources = mapped.resources.values()
     taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
     verdicts = known.verdicts
@@ -315,7 +315,7 @@ def _apart(
 def _judged(
     mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: KnownStudy, site: Site, held: frozenset[str]
 ) -> Mapping[str, Judged]:
-    """Determine whether each verdict still counts."""
+    """Decide for each verdict if it still counts."""
     if not known.verdicts:
         return {}
     return judged(
@@ -330,7 +330,7 @@ def _judged(
 
 
 def _people_before(mapped: MappedStudy, site: Site, held: frozenset[str]) -> People:
-    """Return the persons that the study meant at its last ingest, also by the ids that they have since a merge."""
+    """Return the persons of the study's last ingest, by patient id, also by ids that replaced theirs in a merge."""
     before, facts = mapped.before, mapped.facts
     if before is None:
         return {}

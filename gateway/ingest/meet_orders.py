@@ -1,4 +1,4 @@
-"""Let a study meet its orders: tell by which numbers to read them, and make facts of those that it answers. No I/O.
+"""Match a study with its orders: say by which numbers to read them, then turn the matched ones into facts. No I/O.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), §3.3.40 (A40), decisions D12, D48. Without a source of orders nothing is said.
 Proved by tests/contract/test_meeting_orders.py.
@@ -43,7 +43,7 @@ _NO_FACTS: Final = Facts()
 
 @dataclass(frozen=True, slots=True)
 class MetOrders:
-    """Match of a study: what is stored of it, and its issues. `is_new` is True for another verdict than before."""
+    """Match of a study to store, with its issues. `is_new` is True if it differs from the match before."""
 
     write: MatchWrite
     issues: tuple[MappingIssue, ...]
@@ -52,7 +52,7 @@ class MetOrders:
 
 @dataclass(frozen=True, slots=True)
 class WantedOrders:
-    """Search of a study for its orders: its patients, its own first, and what it says about its order.
+    """Search of a study for orders: its patients (own first), and what it says about its order.
 
     `keys` are the texts of the numbers by which the orders are found: the study's order numbers and its patients'.
     """
@@ -63,7 +63,7 @@ class WantedOrders:
 
 
 def wanted_orders(study: Study, before: Study | None, facts: Facts, told: frozenset[str], site: Site) -> WantedOrders:
-    """Tell by which numbers the orders of a study are found.
+    """Return the numbers by which the orders of a study are found.
 
     `before` is the study at its last ingest: the numbers of its patients count, too.
     """
@@ -81,7 +81,7 @@ def wanted_orders(study: Study, before: Study | None, facts: Facts, told: frozen
 def merged_of(
     state: HospitalState | None, studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site
 ) -> tuple[MergedNumber, ...]:
-    """Return the numbers of the patients of these studies, such as one before and now, that gave way to others.
+    """Return the numbers of these studies' patients that were merged into others.
 
     `old` are numbers under which the patients were stored before.
     """
@@ -98,7 +98,7 @@ def meet_orders(  # noqa: PLR0913, PLR0917 (the study, its facts, what is known 
     at: datetime,
     wanted: WantedOrders | None = None,
 ) -> tuple[Facts, MetOrders | None]:
-    """Match a study with the orders that were read, and return its facts with those that it answers.
+    """Match a study with the orders that were read, and add the matched orders to its facts.
 
     The facts have the numbers that gave way (`merged_of`). `at` is the present. `wanted` is the search that was made
     with the same facts, if there was one. None without a source of orders; the facts are then as they were.
@@ -130,7 +130,7 @@ def _met(settled: SettledMatch, state: HospitalState, sent: tuple[int, ...], at:
 
 
 def _sent(state: HospitalState) -> tuple[int, ...]:
-    """Return the orders of the last match with orders of which a message was made; a passing hold forgets none.
+    """Return the orders of the last match of which a message was sent; a match held meanwhile forgets none.
 
     After a move (D13) the study is another patient's: then there are none.
     """
@@ -139,7 +139,7 @@ def _sent(state: HospitalState) -> tuple[int, ...]:
 
 
 def _earlier(state: HospitalState, sent: tuple[int, ...]) -> EarlierMatch:
-    """Return what was matched before; `sent` are the orders to which the study is tied."""
+    """Return the study's match before this ingest; `sent` are the orders that messages tie it to."""
     decision, orders = state.decision, tuple(sorted({*state.match.orders, *sent}))
     if decision.verdict == "match":
         return EarlierMatch(orders, bool(sent), "match", decision.orders)
@@ -152,7 +152,7 @@ def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
 
 
 def patient_numbers(studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site) -> set[tuple[str, str]]:
-    """Return the numbers of all patients of these studies, and old ones: systems with values for comparison."""
+    """Return all numbers of these studies' patients, also merged ones, as (system, value for comparison)."""
     about = [subject for study in studies if study is not None for subject in _about(study, site, _NO_FACTS)]
     return {(one.system, mrn_key(one.value)) for one in old} | _numbers(about)
 
@@ -177,7 +177,7 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
 
 
 def _time_of(study: Study, own: Subject, site: Site, at: datetime) -> datetime:
-    """Return the time of the examination; the end of its day if no more is known of it."""
+    """Return the time of the examination; the end of its day if only the day is known."""
     report = next((one for one in own.reports if one.snapshot_pointer == own.pointer), None)
     when = effective(report, site)[0] if report else None
     if when is None:

@@ -42,7 +42,7 @@ _MOST_DOUBLINGS: Final = 16
 
 
 class PdfQueue(WorkQueue[Untold | WantedPdf]):
-    """Queue that fetches several PDFs at a time, and has their studies refreshed.
+    """Queue that fetches several PDFs at a time, and refreshes their studies afterwards.
 
     `fetch` is `UpstreamClient.stream_pdf`, `refresh` ingests a stored study again. An outage or a refused API key is
     waited out without limit. A PDF that AutoScribe refuses is given up after a few attempts.
@@ -54,7 +54,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         self._metrics = metrics
 
     async def due(self, most: int) -> dict[str, Untold | WantedPdf]:
-        """Read studies to refresh, which come first, and PDFs to fetch, by report."""
+        """Read the work by report: studies to refresh first, then PDFs to fetch."""
         due: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most)]
         due += await self._pdfs.wanted(clock.now(), most)
         return {work_item.report_id: work_item for work_item in due}
@@ -128,7 +128,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
 
 
 def _passes(error: Exception) -> bool:
-    """True if the failure passes by itself, or once the API key is corrected."""
+    """True if the failure may end by itself, or once the API key is corrected."""
     return isinstance(error, GatewayError) and (error.retry == "transient" or isinstance(error, UpstreamKeyRefused))
 
 

@@ -85,7 +85,7 @@ _BARE_REPORT: Final[Json] = {
 
 
 def practitioner_versions(user: Json, site: Site, zone: tzinfo, asked: int) -> list[RenderedVersion]:
-    """Return the Practitioner of a user as a version to be stored; none if none can be made.
+    """Render the Practitioner of a user as a version to store; empty if the user makes none.
 
     `asked` is the instant before the user was requested, in microseconds.
 
@@ -97,7 +97,7 @@ def practitioner_versions(user: Json, site: Site, zone: tzinfo, asked: int) -> l
 
 
 def practitioner(user: Json, site: Site) -> dict[str, Any] | None:
-    """Return the Practitioner of a user; None if none can be made.
+    """Map a user to a Practitioner; None if the user makes none.
 
     Raises:
         WireError: the User does not follow its contract.
@@ -111,13 +111,13 @@ DISAGREES: Final = "judge-disagrees"
 
 
 class ShapeTrust:
-    """Trust of a process in the judge by shape; `trouble` is the code of the alert once it is gone, else empty."""
+    """Trust in the fast judge by shape; `trouble` is the alert code once it was wrong, else empty."""
 
     def __init__(self) -> None:
         self.trouble = ""
 
     def withdraw(self) -> None:
-        """Judge whole from now on, until the process starts again."""
+        """Stop using the judge by shape: validate resources whole, until the process starts again."""
         if not self.trouble:
             self.trouble = DISAGREES
             get_logger().error("judge-disagrees")
@@ -135,7 +135,7 @@ Fetch = Callable[[], Awaitable[Fetched]]
 
 
 class ListedStudy(NamedTuple):
-    """Study as it was listed, and the function that fetches the rest."""
+    """Study as it was listed, with the function that fetches the rest of it."""
 
     study: Mapping[str, Any]
     fetch: Fetch
@@ -143,7 +143,7 @@ class ListedStudy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """Result of ingesting a study: the stored study, the versions written, and the change (None if there is none).
+    """Result of an ingest: the stored study, the versions written, and the change (None if there was none).
 
     `was_known` is False for a study that was not stored before. `issues` are those of this ingest. `held_apart` counts
     the patients it names that other studies describe as another person. `seconds` is the time that the store took.
@@ -176,7 +176,7 @@ End = TypeVar("End")
 
 
 class Pipeline:
-    """Pipeline that ingests studies. `zone` is for dates without one in searches; with `wants_pdf` PDFs are kept.
+    """Pipeline that ingests studies. `zone` is for dates without one; `wants_pdf`: PDFs are stored.
 
     The settings in force decide which destination is owed what (D37). `routes` are this process's, for the waiting
     times. With `orders`, studies are matched with the orders that hospitals sent (D48).
@@ -225,7 +225,7 @@ class Pipeline:
         return await self._ingested(study_id, read)
 
     async def refresh(self, study_id: str) -> Ingested | None:
-        """Ingest a stored study again, since other facts about it changed; None if it is not stored.
+        """Ingest a stored study again, since facts about it changed elsewhere; None if it is not stored.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -239,7 +239,7 @@ class Pipeline:
         return await self._again(study_id, is_anew=True)
 
     async def ingest_user(self, user: Mapping[str, Any], asked: int) -> None:
-        """Ingest a user that no stored report names, as a Practitioner.
+        """Store a user whom no stored report names, as a Practitioner.
 
         Raises:
             WireError: the User does not follow its contract.
@@ -329,7 +329,7 @@ class Pipeline:
         )
 
     def _alone(self, study_id: str) -> asyncio.Lock:
-        """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
+        """Return this process's lock for the study; writes of other processes are found out at the commit (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
     async def _known(self, study_id: str) -> KnownStudy:
@@ -337,7 +337,7 @@ class Pipeline:
         return await known_study(self._engine, study_id, settings.site.site_key, wants_pdf=settings.wants_pdf)
 
     async def _seen(self, study_id: str, known: KnownStudy, fetched: Fetched) -> KnownStudy:
-        """Add what is known of the study by its UID (D18), and of its orders (D48)."""
+        """Add what the store knows under the study's UID (D18), and its orders (D48)."""
         known = await with_accession(self._engine, known, fetched)
         if self._orders is None or not await self._are_orders_known(self._orders):
             return known
@@ -354,13 +354,13 @@ class Pipeline:
         return self._has_orders
 
     def _present(self) -> IngestSettings:
-        """Return the settings; resources are judged whole once the judge by shape was wrong in this process."""
+        """Return the settings for planning; once the judge by shape was wrong, they ask for whole validation."""
         if TRUST.trouble and self.settings.by_shape:
             self.settings = replace(self.settings, by_shape=False)
         return self.settings
 
     async def _touched(self, study_id: str, packed: bytes, fetched: Fetched) -> Ingested:
-        """Record that a study was fetched and is unchanged."""
+        """Record that a study was fetched and had not changed."""
         await self._engine.do(lambda: ask(intake.TOUCH, study_id=study_id, fetched=fetched.asked))
         get_logger().debug("study-unchanged", study_id=study_id)
         return Ingested((await computed(kept, packed)).study)

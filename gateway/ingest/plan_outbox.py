@@ -1,4 +1,4 @@
-"""Plan the outbox rows of a study: a row for each event (signed, corrected, …) and each destination concerned.
+"""Plan the outbox rows of a study: one for each cause (signed, corrected, …) and each destination concerned.
 
 HL7 v2.5.1 table 0123 (why a result is sent); decisions D7, D20, D28, D31, D37. A message with the PDF waits for it,
 except for a critical result. A draft waits until it has not changed for a while (D16).
@@ -29,14 +29,14 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds that a message may wait: for the PDF of a new text, by destination, and for a draft to settle."""
+    """Longest waits of messages in seconds: for the PDF of a new text, by destination, and for drafts to settle."""
 
     pdf: Mapping[str, float]
     draft: float
 
 
 def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
-    """Return the longest waits of messages; none for PDFs if none are kept."""
+    """Return the longest waits by the settings; none for PDFs if PDFs are not stored."""
     taking = [one for one in routes.destinations if wants_pdf and one.receiver.takes_pdf]
     return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
 
@@ -68,7 +68,7 @@ def outbox_rows(  # noqa: PLR0913, PLR0917 (the change, and what decides about i
 def _moved_by_merge(
     change: Change, told: Told, in_force: InForce, now: int, given: GaveWay
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each report that a destination was sent under a number which gave way since.
+    """Yield a row for each report that a destination was sent under a patient number merged since.
 
     The same merge always gives the same content version, and so the same MSH-10. An operator decides where `statuses`
     excludes corrections, since the move would bring the present text, and where the destination is off.
@@ -90,7 +90,7 @@ def _moved_by_merge(
 def _left_out_before(
     change: Change, first: Sequence[tuple[Cause, Routed]], told: Told, in_force: InForce
 ) -> Iterator[tuple[Cause, Routed]]:
-    """Yield what destinations are owed because they now get the study's first report."""
+    """Yield rows for a study's earlier reports at destinations that now get their first report of it."""
     new = {cause.report_id for cause in change.causes}
     for terms in in_force.terms:
         goes = {cause.report_id for cause, row in first if _goes_to(terms.name, cause, row)}

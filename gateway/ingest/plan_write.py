@@ -1,4 +1,4 @@
-"""Plan the database rows of a changed study: FHIR versions, messages to send. pipeline.py skips unchanged ones. No I/O.
+"""Plan everything that the ingest of a changed study writes: FHIR versions, claims, outbox rows. No I/O.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21. A worker process runs it (D46).
 Proved by tests/contract/test_pipeline.py and tests/gateway/ingest/test_order_news.py.
@@ -29,7 +29,7 @@ from mappings.profile import Site
 
 
 def order_news(before: Kept | None, study: Study, facts: Facts) -> tuple[str, ...]:
-    """Return the news for destinations that were sent the study: its order came, or was cancelled.
+    """Return the news for destinations that have the study: its order came late, or was cancelled.
 
     Or its visit was wrong: the message that said it last is refused since, as one about another patient.
     """
@@ -50,7 +50,7 @@ _SHAPES: Final = Shapes(CLASSES)
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """Settings of this process for ingests. With `wants_pdf` PDFs are kept; `patience` has the longest waits.
+    """Settings of this process for ingests. `wants_pdf`: PDFs are stored; `patience`: the longest waits.
 
     `zone` is for dates without one in searches. With `by_shape`, resources are judged by their shapes (D45).
     """
@@ -68,7 +68,7 @@ LASTING: Final = (IngestSettings, InForce, Site)
 
 @dataclass(frozen=True, slots=True)
 class PlannedStudy:
-    """Planned write of a study, with the mapping that it comes from."""
+    """Planned write of a study, with the mapping behind it."""
 
     mapped: MappedStudy
     write: StudyWrite
@@ -181,7 +181,7 @@ def _cancelled(mapped: MappedStudy, known: KnownStudy, site: Site) -> list[dict[
 
 
 def _given_way(mapped: MappedStudy, site: Site) -> GaveWay:
-    """Return the patients whose number gave way; nobody if the study's reports are withdrawn, or not sent."""
+    """Return the study's patients whose number was merged; empty if nothing of the study is sent or stays."""
     before, study = mapped.before, mapped.change.study
     if before is None or refusal(study) or is_withdrawn(study, site, mapped.facts):
         return NOBODY
@@ -196,6 +196,6 @@ def _judged(mapped: MappedStudy) -> list[dict[str, Any]]:
 
 
 def _ended(before: Mapping[Key, Resource], mapped: MappedStudy) -> Sequence[Resource]:
-    """Return last versions of the resources that the study no longer has."""
+    """Return the closing versions of resources that the study no longer has."""
     gone = [one for key, one in before.items() if key not in mapped.resources]
     return [last for one in gone if (last := retired(one)) is not None]

@@ -1,4 +1,4 @@
-"""Fetch a study, report or user from AutoScribe at once when a FHIR client asks; a study is ingested whole.
+"""Read a study, report or user from AutoScribe at a FHIR client's request, and ingest it at once; a study whole.
 
 AutoScribe REST API: no call returns one report's metadata, so a report is read by its text's study, then that study's
 reports. `GET /v1/autoScribe/users/{userId}`: a user whose access was revoked is not found, which is normal; users are
@@ -39,13 +39,13 @@ Work = Callable[[], Coroutine[Any, Any, Result]]
 
 
 class SingleFlight:
-    """Runs work in tasks of its own, so that one cancelled caller does not stop the work for the others."""
+    """Share work by key: simultaneous callers get one result, and a cancelled caller does not stop the work."""
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def run(self, key: Hashable, work: Work[Result]) -> Result:
-        """Return the result of the work under way for that key, or start this work."""
+        """Return the result of the work already running for that key, or start the work."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(work())
@@ -54,7 +54,7 @@ class SingleFlight:
         return cast(Result, await asyncio.shield(task))
 
     async def run_fresh(self, key: Hashable, work: Work[Result]) -> Result:
-        """Run as `run` does, but never return the result of work that began before this call."""
+        """Like `run`, but never return the result of work that began before this call."""
         if (under_way := self._tasks.get(key)) is not None:
             await asyncio.wait({under_way})
         return await self.run(key, work)
@@ -78,21 +78,21 @@ MOST_REMEMBERED: Final = 1_000
 
 
 class AskedUser(NamedTuple):
-    """User as AutoScribe returned it at that time, or None."""
+    """User as AutoScribe returned it at a time, or None."""
 
     user: Json | None
     at: datetime
 
 
 class Users:
-    """Cache of users by id. `None` is cached too: AutoScribe does not know the user."""
+    """Cache of users by id. `None` is cached too: AutoScribe does not know that user."""
 
     def __init__(self, upstream: UpstreamClient, flights: SingleFlight) -> None:
         self._upstream, self._flights = upstream, flights
         self._remembered: OrderedDict[str, tuple[float, AskedUser]] = OrderedDict()
 
     async def get(self, user_id: str, *, anew: bool = False) -> AskedUser:
-        """Return the User and when it was read; None if AutoScribe does not know it. With `anew`, pass the cache.
+        """Return the User and when it was read; None if AutoScribe does not know it. With `anew`, bypass the cache.
 
         Raises:
             UpstreamError: AutoScribe could not be asked.
@@ -103,7 +103,7 @@ class Users:
         return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
 
     async def of(self, reports: Sequence[Json]) -> tuple[list[AskedUser], list[MappingIssue]]:
-        """Return the users of reports that could be read, and an issue for each that could not."""
+        """Return the users named in reports, and an issue for each that could not be read."""
         wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
         lately = {user_id: user for user_id in wanted if (user := self._lately(user_id)) is not None}
         others = [user_id for user_id in wanted if user_id not in lately]  # each of them takes a task
@@ -123,7 +123,7 @@ class Users:
         return users, issues
 
     def _lately(self, user_id: str) -> AskedUser | None:
-        """Return a user that was read a short while ago; None for any other."""
+        """Return a user read a short while ago; None for any other."""
         until, user = self._remembered.get(user_id, (0.0, None))
         return user if clock.monotonic() < until else None
 
@@ -139,7 +139,7 @@ class Users:
 
 
 def note(ingested: Ingested, metrics: Metrics) -> None:
-    """Count the result of one ingest."""
+    """Count the outcome of one ingest."""
     kinds = Counter(version.address.partition("/")[0] for version in ingested.written)
     for kind, count in kinds.items():
         metrics.wrote_versions(kind, count)
@@ -165,7 +165,7 @@ STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id 
 
 
 class ReadThrough:
-    """Reader of studies, reports and users from AutoScribe. Simultaneous requests for one study share one fetch.
+    """Reader of studies, reports and users from AutoScribe. Simultaneous reads of one study share one fetch.
 
     Every method raises `UpstreamError`, `UpstreamNotFound` if the object does not exist, and `StoreUnavailable`.
     """
@@ -176,7 +176,7 @@ class ReadThrough:
         self._users = Users(upstream, self._flights)
 
     async def study(self, study_id: str, *, fresh: bool = False, listed: Json | None = None) -> Ingested:
-        """Ingest the study with that upstream id (`stu_…`); with `fresh`, ignore a fetch that began before this call.
+        """Ingest the study with that AutoScribe id (`stu_…`); with `fresh`, ignore a fetch that began before this call.
 
         `listed` is the Study from a listing: it saves a request unless it may be older than the stored one. A call with
         `listed` shares its result with no other call, since another fetch may be older.
@@ -207,7 +207,7 @@ class ReadThrough:
         return ingested
 
     async def user(self, user_id: str, *, as_unknown: bool = False) -> None:
-        """Ingest the user (`usr_…`), if AutoScribe knows it. With `as_unknown`, what was read lately does not count."""
+        """Store the user (`usr_…`) if AutoScribe knows it; with `as_unknown`, bypass the cache."""
         user, at = await _found(self._users.get(user_id, anew=as_unknown))
         if user is None:
             return
@@ -256,7 +256,7 @@ class ReadThrough:
         )
 
     async def _known_users(self, user_ids: set[str]) -> list[Json]:
-        """Return users that AutoScribe does not return now, as it returned them last."""
+        """Return the stored form of users that AutoScribe does not return any more."""
         rows = await self._engine.fetch(USERS, user_ids=json.dumps(sorted(user_ids)))
         return [unpacked(body) for _, body in rows]
 
@@ -269,7 +269,7 @@ class ReadThrough:
 
 
 async def _found(asked: Awaitable[Given]) -> Given:
-    """Return the answer to a GET by id. The contract is silent on unknown ids, so 400 and 422 count as 404."""
+    """Return the answer to a GET by id; 400 and 422 count as 404, since the contract is silent on unknown ids."""
     try:
         return await asked
     except (UpstreamRefused, UpstreamUnprocessable) as error:

@@ -1,4 +1,4 @@
-"""Read the settings that ingest must use for each destination: those stored by the process that sends there.
+"""Read each destination's settings in force, which ingest must use: those stored by the process that sends there.
 
 Carries out no clause of a standard; decision D37.
 Proved by tests/contract/test_planning.py and tests/contract/test_settings_watch.py.
@@ -23,12 +23,12 @@ class SettingsInForce:
         self._engine, self._known, self._is_read = engine, NOTHING_IN_FORCE, False
 
     async def lately(self) -> InForce:
-        """Return the settings as they were read last. A write that compares them with the present ones may use them."""
+        """Return the settings as last read, possibly old; the write compares them with the present ones."""
         known = self._known.until(clock.now())
         return known if self._is_read and known is self._known else await self.current()
 
     async def current(self) -> InForce:
-        """Return the settings in force; settings dated in the future count from now."""
+        """Return the settings in force now; settings dated in the future count from now."""
         number, now = int((await self._engine.fetch(LATEST))[0][0]), clock.now()
         is_ahead = self._known.until(now) is not self._known  # the lease holder corrects the date
         if number != self._known.number or is_ahead:
@@ -38,7 +38,7 @@ class SettingsInForce:
 
 
 def wanted(terms: Terms, ignores: Iterable[Ignore]) -> WantedSettings:
-    """Return the settings of a destination in the form in which they are put in force."""
+    """Return the settings of a destination in the form in which they are stored."""
     settings = written(terms, ignores)
     return WantedSettings(terms.name, settings, digest(settings))
 

@@ -1,4 +1,4 @@
-"""Compare how stored resources were written and indexed with this release and these settings, and warn of a difference.
+"""Compare the form of stored resources and index rows with what this release and these settings write, and warn.
 
 https://hl7.org/fhir/R4/references.html#canonical, decisions D7, D30 and D44. `rerender`, which writes all anew, ends a
 difference.
@@ -28,14 +28,14 @@ _REMEDY: Final = "after the start run rerender"
 
 
 class StoredForm(NamedTuple):
-    """Form of stored resources that is not the present one: the fact that records it, and its values."""
+    """Difference in the form of stored resources: the fact that records it, and both values."""
 
     fact: str
     stored: tuple[str, ...]
 
     @property
     def event(self) -> str:
-        """Event of the log."""
+        """Name of the log event."""
         return _SAID[self.fact][0]
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class StoredForm(NamedTuple):
 
 
 async def differences(engine: Engine, configuration: Configuration) -> list[StoredForm]:
-    """Return what stored resources have otherwise than this release and these settings write it. Writes nothing."""
+    """Return how stored resources differ from what this release and these settings write. Writes nothing."""
     if not await has_studies(engine):
         return []
     found = []
@@ -56,7 +56,7 @@ async def differences(engine: Engine, configuration: Configuration) -> list[Stor
 
 
 async def record(engine: Engine, configuration: Configuration, *, writes: bool) -> None:
-    """Warn of differences in the log, and record what resources have from now on, if this process `writes` them.
+    """Log differences, and record the form of resources from now on, if this process `writes` them.
 
     A fact lists all values since the last `rerender`: to go back to a former setting does not change what was written
     in between.
@@ -72,13 +72,13 @@ async def record(engine: Engine, configuration: Configuration, *, writes: bool) 
 
 
 async def rendered_anew(engine: Engine, configuration: Configuration) -> None:
-    """Record that all resources are written and indexed by this release under these settings."""
+    """Record that all resources were rendered and indexed by this release and these settings."""
     for fact, present in _present(configuration).items():
         await facts.put(engine, fact, present)
 
 
 def _present(configuration: Configuration) -> dict[str, str]:
-    """Return what this release records under these settings."""
+    """Return the facts that this release and these settings record."""
     return {
         _ZONE: str(configuration.zone),
         facts.INDEX: facts.INDEX_REVISION,

@@ -39,7 +39,7 @@ class Caller(asyncio.Protocol):
 
     @property
     def is_between(self) -> bool:
-        """True between two messages: none has begun to come, and no answer waits for the peer to read it."""
+        """True between two messages: none is arriving, and no answer waits to be read by the peer."""
         transport = self._transport
         if transport is None:
             return True
@@ -115,7 +115,7 @@ class Caller(asyncio.Protocol):
 
 
 def _has_unread(descriptor: int) -> bool:
-    """Return True if the socket holds bytes, an end or an error that the loop has not read yet."""
+    """Return True if the socket has bytes, an end or an error that the event loop has not read yet."""
     if descriptor < 0:
         return False
     arrivals = select.poll()

@@ -1,4 +1,4 @@
-"""Listener for MLLP connections that other systems open: who is let in, how many, how long, and over which TLS.
+"""Listen for MLLP connections from other systems: limit who connects, how many, and how long; TLS if configured.
 
 HL7 Transport Specification: MLLP, Release 1; RFC 8446 (TLS 1.3). What a frame means is up to the `Host`. A frame that
 the host cannot store is not answered: the connection is closed, and the peer sends it again. Where more connections
@@ -63,18 +63,18 @@ class ListenAddress:
 
 
 class Crowding:
-    """Last time at which a listener of this process had too many connections; `trouble` is the code of the alert."""
+    """Last time that a listener of this process had too many connections; `trouble` is the alert code for it."""
 
     def __init__(self) -> None:
         self._at = -_TOLD_FOR
 
     @property
     def trouble(self) -> str:
-        """Code of the alert within an hour of the last time, else empty."""
+        """Alert code during the hour after too many connections, else empty."""
         return CROWDED if clock.monotonic() - self._at < _TOLD_FOR else ""
 
     def note(self) -> None:
-        """Note that there are too many connections now."""
+        """Note that a listener has too many connections now."""
         self._at = clock.monotonic()
 
 
@@ -82,7 +82,7 @@ CROWDING: Final = Crowding()
 
 
 class Host(Protocol):
-    """Taker of the frames that peers send."""
+    """Receiver of the frames that a listener gets: it stores and answers them."""
 
     async def take(self, event: Event, caller: Caller) -> bool:
         """Store one frame, or count a framing error, and answer it; return True if the connection stays open.
@@ -96,7 +96,7 @@ class Host(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Served:
-    """Connection that is served, by a task; `is_storing` while the host has a frame of it."""
+    """Connection with the task that serves it; `is_storing` while the host has one of its frames."""
 
     address: str
     caller: Caller
@@ -105,7 +105,7 @@ class _Served:
 
     @property
     def idle(self) -> float | None:
-        """Seconds for which it has been idle; None in the middle of a message or of its answer."""
+        """Seconds for which the connection has been idle; None during a message or its answer."""
         seconds = clock.monotonic() - self.caller.active
         is_idle = not self.is_storing and (seconds >= STALLED or self.caller.is_between)
         return seconds if is_idle else None
@@ -141,7 +141,7 @@ class MllpListener:
         return f"{self._address.prefix}-{name}"
 
     def _tell(self, error: Exception) -> None:
-        """Log a failure to listen, once and not for each try."""
+        """Log that listening failed: once, and not again for each try."""
         if not self._is_told:
             number = error.errno if isinstance(error, OSError) else None
             where = f"{self._address.place}.{self._address.key}"
@@ -189,7 +189,7 @@ class MllpListener:
         self._logged = {(name, address): now, **dict(islice(known.items(), _MOST_LOGGED))}
 
     def _refusal(self, address: str) -> str:
-        """Return why a connection from that address is refused; empty if it is not, since there is room for it."""
+        """Return why a connection from that address is refused; empty if there is room for it."""
         peers, peer = self._address.peers, ip_address(address.partition("%")[0])
         if peers and not any(peer in network for network in peers):
             return "stranger"
@@ -200,7 +200,7 @@ class MllpListener:
         return ""
 
     def _gives_way(self, rivals: Iterable[_Served]) -> bool:
-        """Close the connection that has been idle longest; return False if none is idle."""
+        """Close the connection that has been idle longest, to make room; False if none is idle."""
         CROWDING.note()
         idle = [(seconds, one) for one in rivals if (seconds := one.idle) is not None]
         if not idle:
@@ -222,7 +222,7 @@ class MllpListener:
             get_logger().error(name, **self._address.names, code=code_of(error), exc_info=error)
 
     async def _meet(self, sock: socket.socket, caller: Caller) -> None:
-        """Attach the socket to the protocol, with a TLS handshake if TLS is configured.
+        """Attach an accepted socket to the protocol, after a TLS handshake if TLS is configured.
 
         Raises:
             ConfigError: a TLS file cannot be used.
@@ -290,7 +290,7 @@ class MllpListener:
         raise StoreUnavailable(f"a frame was not stored within {ANSWER:g} s")
 
     def _forget(self, taking: asyncio.Future[bool]) -> None:
-        """Forget a frame that was given up, and fetch its exception: nobody waits for it."""
+        """Take the exception of an abandoned frame's task, so that it is not reported as lost."""
         self._given_up.discard(taking)
         if not taking.cancelled():
             taking.exception()

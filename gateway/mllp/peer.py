@@ -64,12 +64,12 @@ class Peer(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """True if bytes can be written, as far as is known."""
+        """True if bytes can be written, as far as this side knows."""
         return self.lost is None and not self._transport.is_closing()
 
     @property
     def unwritten(self) -> bool:
-        """True if bytes to be written still wait in this process."""
+        """True if bytes wait in this process to be written."""
         return self._is_full or bool(self._rest)
 
     @property
@@ -79,7 +79,7 @@ class Peer(asyncio.Protocol):
 
     @property
     def is_heard(self) -> bool:
-        """True if the socket holds bytes, an end or an error that the loop has not read yet. Only while usable."""
+        """True if the socket has received bytes, an end or an error that the loop has not read. Only while usable."""
         return bool(self._arrivals.poll(0))
 
     def extra(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Permit to write to a receiver until a set instant: lease_guard.py sets it, a margin before the lease expires.
+"""Permit to write to a receiver until an instant; lease_guard.py sets it some time before the lease expires.
 
 Carries out no clause of a standard; decision D33. The writer checks the permit in the same step that hands bytes to the
 network. A timer tells the writer when the permit is over, since other signals (such as the database) may hang.
@@ -20,7 +20,7 @@ Told = Callable[[float], None]
 
 
 class PermitEnded(Exception):
-    """Nothing may be written any more: another process may hold the lease behind the permit."""
+    """The permit has ended: another process may have the lease, so nothing may be written."""
 
 
 class Permit:
@@ -37,7 +37,7 @@ class Permit:
 
     @property
     def is_in_time(self) -> bool:
-        """True if no other process can hold the lease yet, even if the permit was ended early."""
+        """True if no other process can have the lease yet, even if the permit was ended early."""
         return clock.monotonic() < self._until
 
     def check(self) -> None:
@@ -61,7 +61,7 @@ class Permit:
 
     @contextmanager
     def watched(self, told: Told) -> Iterator[None]:
-        """Call `told` on this loop with the seconds left, every half second while the block runs, and at once at 0."""
+        """Call `told` with the seconds left: every half second while the block runs, and at once at the end."""
         if math.isinf(self._until) and not self._is_ended:
             yield
             return

@@ -1,4 +1,4 @@
-"""Route reports: read the destinations from the settings, and decide which destination must get which report.
+"""Route reports: build the destinations from the settings, and decide which destination must get which report.
 
 Carries out no clause itself: `routes_of` builds the destinations, `routed` decides where each cause goes.
 """

@@ -1,4 +1,4 @@
-"""Destination of HL7 v2 messages with every setting resolved: receiver profile, transport, filter, times.
+"""Destination of HL7 v2 messages, with all its settings resolved: receiver profile, transport, filter, times.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements); decisions D16, D18, D28, D31, D32, D34. All times in seconds.
 """
@@ -44,7 +44,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One `[[destination]]` table in effect; `place` is its position (`destination[0]`).
+    """Destination of a `[[destination]]` table; `place` is the table's position (`destination[0]`).
 
     `formerly` is its previous name, `first_name` the first one of all (empty: its own). `receiver` is the profile with
     the destination's own switches: window, rate_limit, keepalive, idle_close, ack_mode, ack_table, pdf, accession.
@@ -83,11 +83,11 @@ class Destination:
 
     @property
     def control_name(self) -> str:
-        """Name that MSH-10 is made of; another name would make repeated messages look new."""
+        """Name from which MSH-10 is made; under another name, repeated messages would look new."""
         return self.first_name or self.name
 
     def site(self, site: Site) -> Site:
-        """Return the site for messages to this destination: with its `on_conflict` and its rule for MRNs."""
+        """Return the site adapted to this destination: its `on_conflict`, and its rule for MRNs."""
         bare = None
         if self.needs_one_namespace:
             namespaces = self.mrn_namespaces(site)
@@ -96,22 +96,22 @@ class Destination:
 
     @property
     def terms(self) -> Terms:
-        """Settings that decide what the destination is owed."""
+        """Settings that decide which reports the destination is owed."""
         drafts, restates = self.receiver.send_drafts == "on", self.receiver.addendum == "replace"
         moves = self.merge == "move"
         return Terms(self.name, self.start, self.filter, drafts, restates, self.is_enabled, moves)
 
     @property
     def needs_one_namespace(self) -> bool:
-        """True if MRNs are sent without their authority, and are not all the receiver's own (D11)."""
+        """True if MRNs are sent without an authority, though they come from several (D11)."""
         return self.receiver.pid3_plain == "on" and self.mrn_authority == "facility"
 
     def facilities(self, site: Site) -> list[Facility]:
-        """Return the site's facilities whose reports go there; `default_facility` is one of the site's."""
+        """Return the site's facilities whose reports this destination gets."""
         wanted = self.filter.scope.facilities
         known = dict.fromkeys(site.facilities.values())
         return [one for one in known if wanted is None or not wanted.isdisjoint(facility_keys([one.name], site))]
 
     def mrn_namespaces(self, site: Site) -> list[str]:
-        """Return the MRN namespaces of those facilities, in order."""
+        """Return the MRN namespaces of this destination's facilities, in order."""
         return sorted({one.mrn.namespace for one in self.facilities(site) if one.mrn})

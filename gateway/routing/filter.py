@@ -22,7 +22,7 @@ _TOGETHER: Final = "\\"
 
 
 class FilterValues(NamedTuple):
-    """Values that filters compare, in the spelling for comparison; empty if absent."""
+    """Values of a report that filters compare, spelled for comparison; empty if absent."""
 
     facility: str
     express_customer: str
@@ -31,14 +31,14 @@ class FilterValues(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Selection of reports by origin; None is no filter. Facilities and modalities are spelled for comparison."""
+    """Selection of reports by origin; None means any. Facilities and modalities are spelled for comparison."""
 
     facilities: frozenset[str] | None = None
     express_customers: frozenset[str] | None = None
     modalities: frozenset[str] | None = None
 
     def leaves_out(self, about: FilterValues) -> str:
-        """Return the name of the first filter that a report does not pass, or an empty text."""
+        """Return the name of the first filter that excludes a report, or an empty text."""
         if self.facilities is not None and about.facility not in self.facilities:
             return "facilities"
         if self.express_customers is not None and about.express_customer not in self.express_customers:
@@ -50,14 +50,14 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Filter of a destination: a scope, statuses, and critical reports `only`, all but them, or `all`."""
+    """Filter of a destination: a scope, statuses, and critical reports (`only`, none, or `all`)."""
 
     scope: Scope = Scope()
     statuses: frozenset[Status] = frozenset({"final", "addendum", "corrected", "draft"})
     critical: Critical = "all"
 
     def leaves_out(self, about: FilterValues, *, is_critical: bool) -> str:
-        """Return the name of the first filter that a report does not pass, or an empty text; ignores `statuses`."""
+        """Return the name of the first filter that excludes a report, or an empty text; ignores `statuses`."""
         if reason := self.scope.leaves_out(about):
             return reason
         return "critical" if self.critical != "all" and (self.critical == "only") is not is_critical else ""
@@ -65,21 +65,21 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Rule for reports that no destination needs, with its reason."""
+    """Ignore rule: reports that no destination needs, with the reason."""
 
     name: str
     reason: str
     scope: Scope
 
     def covers(self, about: FilterValues) -> bool:
-        """True for a report of the scope; with several modalities each must match, since one may be needed."""
+        """True for a report in the rule's scope; of several modalities each must match, since one may be needed."""
         named = self.scope.modalities
         is_whole = named is None or about.modality in named or named.issuperset(_each(about))
         return is_whole and not self.scope.leaves_out(about)
 
 
 def about(study: Study, report: Report | None) -> FilterValues:
-    """Return the filter values of a report; its facility defaults to that of the study's patient, then of the study."""
+    """Return the filter values of a report; its facility defaults to that of the study's patient, then the study's."""
     places = (report.snapshot if report else None, subject_snapshot(study, study.reports)[0], study.metadata_snapshot)
     named = (exact(place.facility_name) for place in places if place)
     customer = study.express_customer
@@ -103,7 +103,7 @@ def _each(about: FilterValues) -> list[str]:
 
 
 def facility_keys(names: Iterable[str], site: Site) -> frozenset[str]:
-    """Return facilities in the spelling for comparison, under all the names that the site gives each."""
+    """Return facility names spelled for comparison, with all other names that the site gives them."""
     wanted = {exact(name) for name in names}
     known = {facility for name, facility in site.facilities.items() if exact(name) in wanted}
     return frozenset(wanted | {exact(name) for one in known for name in (one.name, *one.aliases)})

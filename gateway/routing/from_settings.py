@@ -1,4 +1,4 @@
-"""Build destinations from the `[[destination]]` tables and report faulty tables; mappings/profile loads receivers.
+"""Build destinations from the `[[destination]]` tables, and report faulty tables; mappings/profile loads the profiles.
 
 Carries out no clause of a standard; decisions D31, D32, D34. A faulty table is refused with its key and the remedy.
 Files and directories are not opened here: `check-config` and the start of the service check them.
@@ -31,7 +31,7 @@ _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Position of a table, and the faults found so far; `found` grows. `folder` is the base of its paths."""
+    """Position of a table and the faults found so far; `found` grows. `folder` is the base of its paths."""
 
     source: str
     place: str
@@ -48,7 +48,7 @@ class Tables:
 
 
 def routes_of(configuration: Configuration) -> Routes:
-    """Return the destinations and rules of the settings.
+    """Return all destinations and ignore rules of the settings.
 
     Raises:
         ConfigError: the first faulty key, such as `destination[0].receiver`; `survey_routes` returns all.
@@ -60,7 +60,7 @@ def routes_of(configuration: Configuration) -> Routes:
 
 
 def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigError]]:
-    """Return the destinations and rules that can be built, and all faults of the others."""
+    """Return the destinations and ignore rules that can be built, and all faults of the others."""
     settings, faults = configuration.settings, list[ConfigError]()
     made: list[Destination] = []
     rules: list[Ignore] = []
@@ -123,7 +123,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
 
 
 def _hold_until_matched(table: DestinationSettings, *, has_sources: bool) -> float:
-    """Return the minutes that a first message waits for its order; without orders there is none to wait for."""
+    """Return the minutes that a first message waits for its order; 0 without sources of orders."""
     if table.hold_until_matched is not None:
         return table.hold_until_matched
     return _USUAL_HOLD if has_sources else 0.0
@@ -142,13 +142,13 @@ def _refuse_second_listener(at: Tables, table: DestinationSettings, before: Iter
 
 
 def _is_shared(one: str, other: str) -> bool:
-    """True if only one can listen: the same port, and the same address or one that stands for every address."""
+    """True if only one of two addresses can be listened on: the same port, and the same or an unspecified host."""
     (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
     return port == other_port and (host == other_host or not {host, other_host}.isdisjoint(_EVERY_ADDRESS))
 
 
 def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
-    """Refuse two tables for one system, most often a mistake: reports that both accept would be filed there twice."""
+    """Refuse two destinations with one address, most often a mistake: a report would be filed there twice."""
     place = destination.transport.address
     for other in before:
         is_meant = destination.shares_address and other.shares_address
@@ -163,7 +163,7 @@ def _refuse_second_address(at: Tables, destination: Destination, before: Iterabl
 
 
 def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables: Sequence[DestinationSettings]) -> None:
-    """Refuse a former name that another table still has or has claimed: a ledger goes to one destination alone."""
+    """Refuse a former name that another table has or claims: a ledger belongs to one destination only."""
     if table.formerly is None:
         return
     if any(one.name == table.formerly for one in tables):
@@ -174,7 +174,7 @@ def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables:
 
 
 def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:
-    """Refuse keys of other kinds: a key without effect is a mistake about what the destination does."""
+    """Refuse keys of another transport: without effect there, they are a mistake."""
     for key in sorted(table.model_fields_set & ONLY_OF.keys()):
         if table.kind not in ONLY_OF[key] and getattr(table, key) is not None:
             problem = f"has no effect for a destination of kind {table.kind}"
@@ -192,7 +192,7 @@ def _refuse_filters(at: Tables, table: DestinationSettings) -> None:
 
 
 def _receiver(at: Tables, table: DestinationSettings, configuration: Configuration) -> Receiver | None:
-    """Return the profile with the destination's own switches; None if the profile is faulty."""
+    """Return the receiver profile with the destination's own switches; None if it is faulty."""
     try:
         profile = configuration.site.receiver(table.receiver)
     except SiteError as error:
@@ -251,5 +251,5 @@ def _scope(table: _Table, site: Site) -> Scope:
 
 
 def _listed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the names of a list; None if it lets everything through."""
+    """Return the names in a list of the settings; None if it allows everything."""
     return None if names is None or EVERY in names else names

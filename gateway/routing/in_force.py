@@ -1,4 +1,4 @@
-"""Settings that decide which reports a destination must get, and the time from which each applies; stored as JSON.
+"""Settings in force: which decided when what each destination is owed; kept in the database as JSON.
 
 Carries out no clause of a standard; decision D37. A change of settings applies from its instant on. A report signed
 earlier is owed at once only if the settings of that time owed it; otherwise it belongs to the plan.
@@ -23,7 +23,7 @@ _LISTS: Final = ("facilities", "express_customers", "modalities")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Settings of a destination, in force since an instant, with the holder's rules for reports that none needs."""
+    """Settings of a destination in force since an instant, with the ignore rules of that time."""
 
     since: datetime
     terms: Terms
@@ -32,7 +32,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """Settings in force, by name of the destination: all that ever were, the newest last.
+    """Settings in force by destination name: all that ever were, the newest last.
 
     `number` is that of the newest change of all; `ignores` are the rules that came with it.
     """
@@ -43,15 +43,15 @@ class InForce:
 
     @property
     def terms(self) -> list[Terms]:
-        """Settings of the enabled destinations."""
+        """Settings in force now, of the enabled destinations."""
         return [each[-1].terms for each in self.revisions.values() if each[-1].terms.is_enabled]
 
     def since(self, name: str) -> datetime:
-        """Return the instant from which a destination's settings are in force."""
+        """Return since when a destination's present settings are in force."""
         return self.revisions[name][-1].since
 
     def is_since(self, name: str, moment: datetime) -> bool:
-        """Return True if a report signed at a moment was signed under a destination's settings in force."""
+        """Return True if a report signed at a moment was signed under the present settings in force."""
         return moment >= self.since(name).replace(microsecond=0)  # a signing time may have whole seconds
 
     def terms_at(self, name: str, moment: datetime) -> Terms | None:
@@ -60,12 +60,12 @@ class InForce:
         return found[-1] if found else None
 
     def changed(self, terms: Terms, ignores: tuple[Ignore, ...], since: datetime) -> InForce:
-        """Return a copy with other settings of a destination from an instant on."""
+        """Return a copy with new settings for a destination from an instant on."""
         now = (*self.revisions.get(terms.name, ()), Revision(since, terms, ignores))
         return InForce({**self.revisions, terms.name: now}, ignores, self.number)
 
     def until(self, now: datetime) -> InForce:
-        """Return a copy in which settings dated after `now` (by a clock that was ahead) are in force from `now`."""
+        """Return a copy in which settings dated after `now` are in force from `now`: the clock was ahead."""
         if not any(one.since > now for each in self.revisions.values() for one in each):
             return self
         capped = {
@@ -79,12 +79,12 @@ NOTHING_IN_FORCE: Final = InForce({})
 
 
 def ever_in_force(terms: Iterable[Terms], ignores: tuple[Ignore, ...] = ()) -> InForce:
-    """Return settings that apply to reports signed at any time."""
+    """Return settings that are in force for all time."""
     return InForce({one.name: (Revision(BEGINNING, one, ignores),) for one in terms}, ignores)
 
 
 def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
-    """Return settings as the database keeps them: JSON, the same for the same settings."""
+    """Write settings as the database stores them: JSON, the same text for the same settings."""
     accepts = terms.filter
     values = {
         "start": terms.start.astimezone(UTC).isoformat(),
@@ -106,7 +106,7 @@ def digest(settings: str) -> str:
 
 
 def read(name: str, since: datetime, settings: str) -> Revision:
-    """Return the settings of a destination that `written` wrote."""
+    """Parse the settings that `written` wrote."""
     values = json.loads(settings)
     statuses = frozenset(one for one in get_args(Status) if one in values["statuses"])
     terms = Terms(

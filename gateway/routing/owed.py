@@ -1,4 +1,4 @@
-"""Decide if a destination must get a report, by the destination's settings and the reports already sent. No I/O.
+"""Decide whether a destination is owed a report, by its settings and what it was already sent. No I/O.
 
 HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. Ingest, plan, status, certificate and
 metrics all use this decision. The ledger keeps it, and it is made again when the settings change.
@@ -56,7 +56,7 @@ _EVERYTHING: Final = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Settings of a destination that decide what it is owed.
+    """Settings of a destination that decide which reports it is owed.
 
     `sends_drafts` and `restates` (a message repeats the whole study) come from its receiver profile. A disabled
     destination is owed nothing. With `moves_merges` it is owed a move of what it has under a number that the hospital
@@ -74,7 +74,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """State of a cause at a destination; `reason` is the filter that excludes it."""
+    """Decision about a cause at a destination; `reason` is the filter that excludes it."""
 
     state: OwedState
     reason: str = ""
@@ -82,7 +82,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class ReportNews:
-    """Cause with the facts of its report that destinations filter by; `moment` is None if no time is known."""
+    """Cause with the values of its report that filters compare; `moment` is None if no time is known."""
 
     cause: Cause
     about: FilterValues
@@ -91,13 +91,13 @@ class ReportNews:
 
 
 def news(study: Study, cause: Cause, report: Report | None) -> ReportNews:
-    """Return a cause with its filter values. `report` is the report it is about, even if it is gone now."""
+    """Add the filter values to a cause. `report` is the report it is about, even if that is gone."""
     is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
     return ReportNews(cause, about(study, report), is_critical, _moment(report) if report else None)
 
 
 def owed(report_news: ReportNews, told: AbstractSet[str], terms: Terms) -> Owed:
-    """Decide what a destination is owed of a cause; `told` are the ids of the study's reports that it has.
+    """Decide whether a destination is owed a cause; `told` are the study's reports that it has.
 
     Queued reports count as sent. Otherwise a correction would be dropped if it came before the first message left.
     """
@@ -116,7 +116,7 @@ def owed(report_news: ReportNews, told: AbstractSet[str], terms: Terms) -> Owed:
 def owed_by_no_one(
     report_news: ReportNews, ignores: Iterable[Ignore], terms: Collection[Terms]
 ) -> tuple[NoOneState, str]:
-    """Return the state of a cause that no destination is owed, with the rule that covers it.
+    """Decide about a cause that no destination is owed; with the ignore rule that covers it, if any.
 
     A cause that no rule covers is unrouted, with the reason `before_start` if it predates the start of each
     destination.
@@ -129,11 +129,11 @@ def owed_by_no_one(
 
 
 def _moment(report: Report) -> datetime | None:
-    """Return when the report was signed, else when it last changed, which is no earlier."""
+    """Return when the report was signed; if unknown, when it last changed, which is no earlier."""
     signed = parse_instant(report.signed_at) if report.is_completed else None
     return signed or parse_instant(report.updated_at)
 
 
 def _is_told(report_news: ReportNews, told: AbstractSet[str], terms: Terms) -> bool:
-    """True if a destination has the report; if messages restate the whole study, any report of it suffices (D19)."""
+    """True if a destination has the report; where messages restate the whole study, any report of it counts (D19)."""
     return report_news.cause.report_id in told or (terms.restates and bool(told))

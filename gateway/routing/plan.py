@@ -1,4 +1,4 @@
-"""Plan the messages to send or to stop for an ingested study after a destination's settings changed. No I/O.
+"""Plan what changed settings of a destination mean for one study: outbox rows to send or to stop. No I/O.
 
 Carries out no clause of a standard; decision D37. gateway/routing/owed.py decides what is owed. The plan sends and
 stops nothing; it becomes rows that wait for `feed apply`:
@@ -36,7 +36,7 @@ _BY_NO_ONE: Final = frozenset({"unrouted", "ignored"})
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """Present row of the outbox; `destination` is empty if none takes the cause.
+    """Outbox row as it is now; `destination` is empty if none is owed the cause.
 
     `is_said` is True if a sent message includes it; `beside` are the reports in unsent messages that do.
     """
@@ -64,7 +64,7 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class KnownReport:
-    """Stored study with its rows in order; `is_sent` is True if any of it was sent to the destination.
+    """Stored study with its outbox rows in order; `is_sent` if the destination was sent any of it.
 
     `gone` are reports that no longer exist, `version` is the content's version.
     """
@@ -77,7 +77,7 @@ class KnownReport:
 
 
 def planned(known: KnownReport, name: str, in_force: InForce) -> list[PlanStep]:
-    """Return the changes of rows that a destination's new settings require."""
+    """Return the changes of outbox rows that a destination's new settings require."""
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     own = {_key(row.cause): row for row in known.rows if row.destination == name}
     terms = in_force.revisions[name][-1].terms
@@ -100,13 +100,13 @@ def planned(known: KnownReport, name: str, in_force: InForce) -> list[PlanStep]:
 
 
 def _is_new(report_news: ReportNews, name: str, in_force: InForce) -> bool:
-    """True for a report signed since the first start and ingested before the first lease, when nothing was in force."""
+    """True for a report signed since the first start but before the first lease, when no settings were in force."""
     moment = report_news.moment
     return moment is not None and in_force.since(name) > BEGINNING and in_force.is_since(name, moment)
 
 
 def _told(known: KnownReport, own: Mapping[tuple[str, str, str], PlanRow], terms: Terms) -> set[str]:
-    """Return the reports that the destination has, or is to get by these settings too."""
+    """Return the reports that the destination has, or gets by the new settings, too."""
     told = {row.cause.report_id for row in own.values() if row.is_said or (known.is_sent and row.state in _TOLD)}
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     for row in own.values():
@@ -119,13 +119,13 @@ def _told(known: KnownReport, own: Mapping[tuple[str, str, str], PlanRow], terms
 def _to_be_told(
     known: KnownReport, causes: Iterable[Cause], reports: Mapping[str, Report], terms: Terms
 ) -> frozenset[str]:
-    """Return the reports that the destination gets first by these settings: it is then owed the study's others."""
+    """Return the reports that are the study's first for the destination; then it is owed the others, too."""
     candidates = (news(known.study, one, reports.get(one.report_id)) for one in causes if one.kind in SAYS)
     return frozenset(of.cause.report_id for of in candidates if owed(of, frozenset(), terms).state == "waiting")
 
 
 def _causes(known: KnownReport) -> list[Cause]:
-    """List the causes of the signed reports, each once; a report without a row gets its signature as cause."""
+    """List the causes of the signed reports, each once; a report without a row has its signing as cause."""
     known_causes = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
     unseen = [
@@ -142,7 +142,7 @@ def _key(cause: Cause) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """Cause with its row at the destination; `is_resent` is True if the report was sent there before.
+    """Cause with its outbox row at the destination; `is_resent` if the report was sent there before.
 
     `goes` is True if a sent message includes it, or a message that goes because it has an owed report. `is_new` is True
     if its report was signed since the settings count: that is no change of settings.
@@ -156,12 +156,12 @@ class _Cause:
     is_new: bool
 
     def step(self, state: PlanState, reason: str = "") -> PlanStep:
-        """Return a step that puts the row into this state."""
+        """Return the step that puts the cause's row into this state."""
         return PlanStep(self.row.number if self.row else None, self.cause, self.name, state, reason)
 
 
 def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> PlanStep | None:
-    """Return the change cause a cause's row, or None if it stays as it is."""
+    """Return the step for a cause's row; None if it stays as it is."""
     state, reason = (cause.row.state, cause.row.reason) if cause.row else ("", "")
     if state == "to_stop":
         if cause.goes:
@@ -184,20 +184,20 @@ def _stopped(cause: _Cause, state: str, reason: str, decision: Owed) -> PlanStep
 
 
 def after_stop(reason: str) -> tuple[PlanState, str]:
-    """Return the state of a row once a planned stop is done, with its reason."""
+    """Return the state and reason of a row after a planned stop is carried out."""
     why = reason.partition(":")[2]
     return ("before_start", "") if why == "before_start" else ("excluded", why)
 
 
 def was_made(reason: str) -> bool:
-    """True if a message was made of a row before the stop was planned: it is then made again, with another MSH-10."""
+    """True if a message was composed for a row before its stop was planned; composed again, it gets another MSH-10."""
     return reason.startswith("rendered:")
 
 
 def _of_no_one(
     report_news: ReportNews, rows: Sequence[PlanRow], in_force: InForce, name: str, *, is_taken: bool
 ) -> Iterator[PlanStep]:
-    """Yield changes of the row without a destination: a report has one such row, for its newest cause."""
+    """Yield steps for the rows without a destination: a report has one, for its newest cause."""
     same = [row for row in rows if _key(row.cause) == _key(report_news.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]

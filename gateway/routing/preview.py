@@ -1,4 +1,4 @@
-"""Preview the HL7 v2 messages of a report for a receiver that has nothing of the study yet; nothing is sent.
+"""Preview the HL7 v2 messages of a report for a receiver that has nothing of the study; nothing is sent.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01); decisions D6, D34, D39. Pure: nothing is queued or recorded, and MSH-10 is none that the
 feed assigns.
@@ -35,7 +35,7 @@ KEPT_BACK: Final[frozenset[DeliveryState]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """Report to preview, with its study as known."""
+    """Report to preview, with its study."""
 
     study: Study
     facts: Facts
@@ -44,7 +44,7 @@ class PreviewRequest:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Messages in their order, issues of the study and the messages, and reasons against sending.
+    """Previewed messages in order, issues of study and messages, and reasons why one would not be sent.
 
     `unmade` are the issues of causes without a message; `broken` are violations of the receiver's rules.
     """
@@ -57,20 +57,20 @@ class Preview:
 
     @property
     def against(self) -> Sequence[MappingIssue]:
-        """Issues that keep a message from being sent."""
+        """Issues that would keep a message from being sent."""
         return (*self.unmade, *self.broken)
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewDelivery:
-    """Predicted state of a report at a destination, as in the ledger; `reason` if it is not sent."""
+    """Predicted state of a report at a destination, as in the ledger; `reason` says why it would not be sent."""
 
     state: DeliveryState
     reason: str = ""
 
 
 def preview(asked: PreviewRequest, site: Site, receiver: Receiver, at: datetime) -> Preview:
-    """Return the messages that the report causes; `at` becomes MSH-7.
+    """Return the messages that a report would cause; `at` becomes MSH-7.
 
     Raises:
         NoMessage: the report is not signed, and the site sends no drafts.
@@ -97,7 +97,7 @@ def preview(asked: PreviewRequest, site: Site, receiver: Receiver, at: datetime)
 
 
 def delivery(asked: PreviewRequest, made: Preview, destination: Destination) -> PreviewDelivery:
-    """Predict the state of the report at a destination that was sent nothing of its study before."""
+    """Predict the state of a report at a destination that has nothing of its study."""
     if not destination.is_enabled:
         return PreviewDelivery("not_enabled")
     # A second destination takes everything: otherwise an excluded report has no row that names the filter

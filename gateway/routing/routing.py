@@ -1,4 +1,4 @@
-"""Choose destinations of a study's outbox rows and each row's state; owed.py says what a destination is owed. No I/O.
+"""Choose the destinations for a study's causes, and the state of each outbox row; owed.py decides for one destination.
 
 HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. gateway/routing/owed.py decides what a
 destination is owed by the settings in force. Routing adds one state:
@@ -29,7 +29,7 @@ RoutedState = Literal["planned"] | OwedState | NoOneState
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """All destinations in the order of the file, and the rules for reports that none of them needs.
+    """All destinations in the order of the settings, and the ignore rules.
 
     `draft_wait` is how many seconds a draft must stay unchanged before it is sent (D16).
     """
@@ -41,7 +41,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """One outbox row of a cause; `destination` is empty if none is owed it."""
+    """Outbox row for a cause; `destination` is empty if none is owed it."""
 
     destination: str
     state: RoutedState
@@ -93,7 +93,7 @@ def _row(report_news: ReportNews, told: AbstractSet[str], terms: Terms, in_force
 
 
 def _is_of_plan(report_news: ReportNews, name: str, in_force: InForce) -> bool:
-    """True for a report signed before the settings in force, unless the settings of that time owed it."""
+    """True for a report that a plan decides: signed before the present settings, and not owed by those of that time."""
     if report_news.moment is None or report_news.cause.is_of_draft or in_force.is_since(name, report_news.moment):
         return False
     earlier = in_force.terms_at(name, report_news.moment)

@@ -76,7 +76,7 @@ class Mllp:
 
     @property
     def address(self) -> str:
-        """Host and port in one spelling: equal for two descriptions of one place."""
+        """Host and port in one spelling, equal for equal places."""
         return f"mllp {host_key(self.host)} {self.port}"
 
     @property
@@ -96,7 +96,7 @@ class Mllp:
 
     @property
     def is_open_to_strangers(self) -> bool:
-        """True if any other machine could bring acknowledgements to `ack_listen` without proving its identity."""
+        """True if other machines can send acknowledgements to `ack_listen` without a client certificate."""
         if self.ack_listen is None or is_loopback(self.ack_listen[0]) or self.ack_peers:
             return False
         return self.ack_tls is None or self.ack_tls.ca_file is None
@@ -117,7 +117,7 @@ class Folder:
 
     @property
     def address(self) -> str:
-        """Directory without links: equal for two descriptions of one place."""
+        """Folder with links resolved, equal for equal places."""
         return f"file {os.path.realpath(self.path)}"
 
     @property
@@ -163,7 +163,7 @@ class Http:
 
     @property
     def address(self) -> str:
-        """Host, port and path in one spelling: equal for two descriptions of one place."""
+        """Host, port and path in one spelling, equal for equal places."""
         return f"http {host_key(self.host)} {self.port} {path_key(self.url)}"
 
     @property

@@ -1,4 +1,4 @@
-"""Certificate of the HTTP server: made ready for connections, and exchanged while it serves when its files change.
+"""Load the HTTP server's certificate, and replace it while serving when its files change.
 
 RFC 9325 §3.1.1 (TLS 1.2 or later), §4.2 (forward secrecy and AEAD ciphers); decision D40. New files are tried beside
 the ones in use: a certificate that cannot serve, or has expired, changes nothing.
@@ -28,7 +28,7 @@ _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of TLS 1.3 
 
 
 class ServerCertificate:
-    """Certificate in use; `expires` is told until when it is valid.
+    """Certificate in use; `expires` is called with the end of its validity.
 
     Raises:
         ConfigError: a file cannot be read, or the files do not belong together.
@@ -41,11 +41,11 @@ class ServerCertificate:
         expires(valid_until(files))
 
     def context(self) -> ssl.SSLContext:
-        """Return what a new connection is served with."""
+        """Return the TLS context for new connections."""
         return self._context
 
     async def renew(self) -> None:
-        """Use the files if they changed and can serve; else say once what is wrong with them, and go on as before."""
+        """Load the files again if they changed and are valid; else log the fault once, and keep the old certificate."""
         await asyncio.to_thread(self._renew)
 
     def _renew(self) -> None:
@@ -78,7 +78,7 @@ class ServerCertificate:
 async def kept_new(
     files: TlsSettings, source: str, expires: Callable[[datetime], object]
 ) -> AsyncIterator[Callable[[], ssl.SSLContext] | None]:
-    """Yield what returns the context for a new connection, and renew it while the block runs; None: no certificate.
+    """Yield a function that returns the TLS context, and renew it while the block runs; None without a certificate.
 
     Raises:
         ConfigError: as `ServerCertificate`.

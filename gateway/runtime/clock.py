@@ -15,7 +15,7 @@ from typing import Final
 
 
 def _never_back() -> Callable[[], float]:
-    """Return a reader of CLOCK_BOOTTIME if the system has it, else of CLOCK_MONOTONIC."""
+    """Return a reader of CLOCK_BOOTTIME if the system has it, else of CLOCK_MONOTONIC; neither goes back."""
     try:
         read = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
         read()

@@ -1,4 +1,4 @@
-"""Run pure functions in spawned worker processes inside a `workers` block, and in threads outside of the block.
+"""Run pure functions in worker processes inside a `workers` block, and in threads elsewhere.
 
 https://docs.python.org/3/library/multiprocessing.html, https://docs.python.org/3/library/pickle.html#reducer-override;
 decision D46. A thread that computes holds the interpreter's lock and delays the loops of its process. Functions,
@@ -40,14 +40,14 @@ _here: Final = OrderedDict[int, Any]()  # lasting values that this process recei
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Packed value, and the tokens of the lasting values that it refers to."""
+    """Packed value, with the tokens of lasting values (kept in workers, such as settings) that it refers to."""
 
     packed: bytes
     tokens: frozenset[int]
 
 
 class Packer:
-    """Packer of values for one group of processes. It sends a value of a type in `lasting` when it is missing there."""
+    """Packer for one group of processes. A value of a type in `lasting` is sent only to a process that lacks it."""
 
     def __init__(self, lasting: Collection[type]) -> None:
         self._types = frozenset(lasting)
@@ -63,7 +63,7 @@ class Packer:
         return Parcel(buffer.getvalue(), frozenset(tokens))
 
     def lasting(self, tokens: Collection[int]) -> dict[int, bytes]:
-        """Return the lasting values with these tokens, packed."""
+        """Return the lasting values for these tokens, packed."""
         with self._lock:
             known = dict(self._tokens.values())
         return {token: packed(known[token]) for token in tokens}
@@ -80,7 +80,7 @@ class Packer:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickler that writes tokens for lasting values. It writes an error with all that it holds.
+    """Pickler that writes a token in place of a lasting value, and an error with all its attributes.
 
     Python's own way forgets what the `__init__` of an error did not pass on.
     """
@@ -134,7 +134,7 @@ def unpacked(data: bytes) -> Any:
 
 
 def keep(lasting: Mapping[int, bytes]) -> None:
-    """Keep lasting values in this process, by their tokens."""
+    """Keep lasting values in this process, by token."""
     for token, data in lasting.items():
         _here[token] = unpacked(data)
         if len(_here) > _MOST:
@@ -142,7 +142,7 @@ def keep(lasting: Mapping[int, bytes]) -> None:
 
 
 def missing(tokens: Collection[int]) -> frozenset[int]:
-    """Return the tokens whose values this process has not received."""
+    """Return the tokens of lasting values that this process lacks."""
     return frozenset(tokens).difference(_here)
 
 
@@ -170,7 +170,7 @@ _open: list[_Workers] = []
 
 
 async def computed(function: Callable[[*Given], Result], *given: *Given) -> Result:
-    """Run a pure function of a module, and return its result; it may wait for no file, network or thread.
+    """Run a pure function of a module and return its result; it must not wait for files, network or threads.
 
     A computation that has not begun when its caller is cancelled is dropped.
 
@@ -184,7 +184,7 @@ async def computed(function: Callable[[*Given], Result], *given: *Given) -> Resu
 
 
 async def computed_apart(function: Callable[[*Given], Result], *given: *Given) -> Result:
-    """Run as `computed` does, one at a time in a worker apart: for seconds of work that a client caused.
+    """Run as `computed` does, but in a separate worker, one at a time: for seconds of work that a client causes.
 
     Other computations never wait for it. The worker starts at its first use.
 
@@ -204,7 +204,7 @@ def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
 
 @asynccontextmanager
 async def workers(processes: int | None, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
-    """Run the computations of this process in so many worker processes while the block runs; 0: in threads, as outside.
+    """Run computations in so many worker processes while the block runs; 0: in threads.
 
     None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and
     stays there. Workers import `modules` at their start.
@@ -226,7 +226,7 @@ def _for_this_machine() -> int:
 
 
 class _Workers:
-    """Worker processes, each with a thread of this process that gives it one computation at a time."""
+    """Worker processes, each served by a thread that gives it one computation at a time."""
 
     def __init__(self, processes: int, lasting: Collection[type], modules: Sequence[str], niceness: int = 0) -> None:
         self._lasting, self._modules, self._niceness = lasting, modules, niceness
@@ -241,7 +241,7 @@ class _Workers:
             self._idle.put(worker)
 
     def apart(self) -> _Workers:
-        """Return the worker for long computations; start it if it is missing, which takes some milliseconds.
+        """Return the separate worker for long computations; start it if it is missing.
 
         It imports what its first computations need, and no other modules: somebody waits for it.
         """
@@ -267,7 +267,7 @@ class _Workers:
         raise WorkerLost("the worker process ended")
 
     def _answer(self, parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes | None:
-        """Return the packed answer of a worker; None if it ended, after another took its place."""
+        """Return a worker's packed answer; None if the worker died and was replaced."""
         worker = self._idle.get()
         try:
             return worker.answer(parcel, lasting)
@@ -291,7 +291,7 @@ class _Workers:
 
 
 class _Worker:
-    """Worker process, and the pipe to it: it alone holds the other end, so the pipe ends when the process does."""
+    """Worker process and the pipe to it; the pipe ends when the process does, since nothing else holds its end."""
 
     def __init__(self, modules: Sequence[str], niceness: int) -> None:
         self.start(modules, niceness)
@@ -315,7 +315,7 @@ class _Worker:
         return self._pipe.recv_bytes()
 
     def kill(self) -> None:
-        """Kill the process: one that computes without end hears nothing else."""
+        """Kill the process; one in an endless computation obeys nothing else."""
         self._process.kill()
         self._process.join()
 
@@ -348,7 +348,7 @@ def _end_with_parent() -> None:
 
 
 def _work(parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes:
-    """Carry out a computation in a worker: pack its result, error, and the error's places; or the missing tokens."""
+    """Do a computation in a worker: pack the result, or the error with its places, or the missing tokens."""
     keep(lasting)
     if tokens := missing(parcel.tokens):
         return packed(tokens)

@@ -1,4 +1,4 @@
-"""Accept HTTP/1.1 connections, and limit each: how many, size and time of a request's head, time of body and answer.
+"""Accept HTTP/1.1 connections with limits: on their number, on a request's head, and on the times of body and answer.
 
 https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_accepted_socket, RFC 6585 §5 (431), RFC
 9110 §15.5.9 (408) and §15.6.4 (503); decision D40. uvicorn parses and answers. There are as many connections as the
@@ -49,7 +49,7 @@ def _uncounted(_: Refusal) -> None:
 
 @dataclass(slots=True)
 class Connections:
-    """Open connections of a server: their number, and the most there may be; times in seconds.
+    """Open connections of a server and their limits; times in seconds.
 
     `refused` counts refusals by reason. `waiting` are the connections that wait for their client, the longest first.
     """
@@ -62,7 +62,7 @@ class Connections:
     waiting: dict[LimitedHttp, None] = field(default_factory=dict)
 
     def make_room(self) -> bool:
-        """Close the connection that has waited longest for its client; False if none waits."""
+        """Close the connection that has waited longest for its client, to make room; False if none waits."""
         oldest = next(iter(self.waiting), None)
         if oldest is not None:
             oldest.give_way()
@@ -70,7 +70,7 @@ class Connections:
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """Connection that refuses a request over a limit with 431, 408, 400 or 503, and then closes.
+    """HTTP connection that answers a request over a limit with 431, 408, 400 or 503, and then closes.
 
     `is_one_too_many`: its first and only answer is 503.
     """
@@ -93,7 +93,7 @@ class LimitedHttp(HttpToolsProtocol):
         self._wait(self._connections.head_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what belongs to the connection."""
+        """Stop everything that belongs to the connection."""
         super().connection_lost(exc)
         self._connections.number -= 1
         self._connections.waiting.pop(self, None)
@@ -106,7 +106,7 @@ class LimitedHttp(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the parser until a limit is passed; drop what comes after it."""
+        """Parse received bytes until a limit is passed; drop further ones."""
         self._unset_keepalive_if_required()
         for start in range(0, len(data), _PIECE):
             if self._is_over:
@@ -176,14 +176,14 @@ class LimitedHttp(HttpToolsProtocol):
             self._connections.waiting[self] = None
 
     def pause_writing(self) -> None:
-        """Wait for a client that does not read its answer."""
+        """Start to wait for a client that does not read its answer."""
         super().pause_writing()
         self._connections.waiting[self] = None
         self._unread = self.transport.get_write_buffer_size()
         self._wait(self._connections.body_time)
 
     def resume_writing(self) -> None:
-        """Wait for what the client still has to send, or for nothing."""
+        """Wait for the rest of the request if there is one; else stop waiting."""
         super().resume_writing()
         if self._is_in_head:
             self._wait(self._connections.head_time)
@@ -193,7 +193,7 @@ class LimitedHttp(HttpToolsProtocol):
             self._rest()
 
     def _wait(self, seconds: float) -> None:
-        """Wait so long for the client. A timer that ends sooner stays, and is set anew then, which costs less."""
+        """Wait at most so long for the client. A running timer is kept if it ends sooner, which is cheaper."""
         self._until = self.loop.time() + seconds
         if self._timer is not None:
             if self._timer.when() <= self._until:
@@ -202,7 +202,7 @@ class LimitedHttp(HttpToolsProtocol):
         self._timer = self.loop.call_at(self._until, self._look)
 
     def _rest(self) -> None:
-        """Wait for the client no more while its request is answered."""
+        """Stop waiting for the client while its request is answered."""
         self._until = None
         if self.cycle is not None and not self.cycle.response_complete:
             self._connections.waiting.pop(self, None)
@@ -239,7 +239,7 @@ class LimitedHttp(HttpToolsProtocol):
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", reason)
 
     def _refuse(self, status: HTTPStatus, reason: Refusal, diagnostics: str) -> None:
-        """Answer with an OperationOutcome, then close; without an answer if another one is under way."""
+        """Refuse the request with an OperationOutcome, then close; without an answer if one has begun."""
         if self._is_over:
             return
         is_under_way = self.cycle is not None and not self.cycle.response_complete
@@ -256,7 +256,7 @@ class LimitedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def _end(self, reason: Refusal) -> None:
-        """End the connection's work: a request under way learns that its client is gone."""
+        """Stop the connection's work: a request in progress learns that its client is gone."""
         self._is_over = True
         self._connections.waiting.pop(self, None)
         self._connections.refused(reason)
@@ -289,7 +289,7 @@ _SAY_AGAIN: Final = 60.0  # seconds between two log lines about that
 
 
 def most_connections() -> int:
-    """Raise this process's limit of open files as far as it may; return how many connections fit below it."""
+    """Raise this process's limit of open files as far as allowed; return how many connections it leaves."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -349,13 +349,13 @@ class Acceptor:
             await asyncio.sleep(0)
 
     def _make_room(self) -> bool:
-        """Give up the oldest connection that waits for its client; False if all are busy."""
+        """Drop the oldest connection that waits for its client; False if all are busy."""
         if (oldest := next(iter(self._opening), None)) is not None:
             return oldest.cancel()
         return self._connections.make_room()
 
     async def _open(self, accepted: socket.socket, *, is_one_too_many: bool) -> None:
-        """Make a connection of an accepted socket, and count it until it is closed."""
+        """Create the connection for an accepted socket, and count it until it is closed."""
         loop = asyncio.get_running_loop()
 
         made = self._protocol(is_one_too_many=is_one_too_many)

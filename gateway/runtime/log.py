@@ -131,7 +131,7 @@ def code_of(error: BaseException) -> str:
 
 
 def places_of(error: BaseException) -> list[str]:
-    """Return the deepest places in the code that an error passed, as `module:line`, a worker's own last."""
+    """Return the innermost places in the code that an error passed, as `module:line`, those in a worker last."""
     places = [*_places(error.__traceback__), *error.__dict__.get(PLACES, ())]
     return places[-_DEEPEST_FRAMES:]
 

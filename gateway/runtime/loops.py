@@ -1,4 +1,4 @@
-"""Run a background loop forever, and the interface by which loops that read AutoScribe report how they go on.
+"""Run a background loop forever; interface by which loops that read AutoScribe report their progress.
 
 Carries out no clause of a standard; decision D26. A failed round is logged and tried again; only cancellation ends the
 loop.
@@ -20,13 +20,13 @@ class Observer(Protocol):
     """Observer of the loops; `loop` is `open_set`, `cancelled` or `sweep`. All times in seconds."""
 
     def ingested(self, trigger: str, outcome: str) -> None:
-        """Count a study that the loop `trigger` had ingested (`outcome` is `done`), or could not: the error's code."""
+        """Count a study that a loop ingested (`outcome` is `done`) or failed to ingest (the error's code)."""
 
     def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
         """Record a finished round that listed so many studies."""
 
     def failed_round(self, loop: str) -> None:
-        """Count a round that broke off; the loop goes on."""
+        """Count a round that failed; the loop goes on."""
 
     def missing(self, count: int) -> None:
         """Set the number of studies with signed reports that the last whole sweep did not list."""
@@ -97,7 +97,7 @@ async def forever(once: Callable[[], Awaitable[object]], every: float, not_done:
 
 
 async def resting(work: Awaitable[Result]) -> Result:
-    """Wait for a piece of long work, then as long again: half of the time is left to others."""
+    """Do one piece of long work, then wait as long again, to leave half of the time to others."""
     begun = clock.monotonic()
     result = await work
     await clock.sleep(min(clock.monotonic() - begun, _LONGEST_REST))

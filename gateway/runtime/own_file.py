@@ -1,4 +1,4 @@
-"""Files that one process alone appends to, in a folder that several share: the lock of a slot, and flushed names.
+"""Files in a shared folder that only one process may append to: slot locks, private permissions, and flushing.
 
 https://man7.org/linux/man-pages/man2/flock.2.html (the lock ends with its process, however that ends),
 https://man7.org/linux/man-pages/man2/fsync.2.html (a new file's name needs a flush of its folder).
@@ -18,7 +18,7 @@ PRIVATE: Final = 0o600
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file for its owner alone, and make it if it is not there. May raise `OSError`.
+    """Open a file that only its owner may read; create it if missing. May raise `OSError`.
 
     If root makes it, it belongs to the owner of its folder: a command of root must not keep the service out.
     """
@@ -33,7 +33,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder for its owner alone, if it is not there. May raise `OSError`.
+    """Create a folder that only its owner may enter, if it is missing. May raise `OSError`.
 
     If root makes it, it belongs to the owner of the folder above it: a command of root must not keep the service out.
     """

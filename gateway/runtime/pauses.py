@@ -1,4 +1,4 @@
-"""Keep short what an event loop waits for, turns of other threads and garbage collections; or collect rarely.
+"""Shorten what an event loop waits for: other threads' turns and garbage collections; or collect rarely.
 
 https://docs.python.org/3/library/sys.html#sys.setswitchinterval, https://docs.python.org/3/library/gc.html#gc.freeze;
 decision D46.
@@ -21,7 +21,7 @@ _MANY: Final = 10_000
 
 @contextmanager
 def short_pauses() -> Iterator[None]:
-    """Have threads take short turns while the block runs, and no collection look at what is loaded by now.
+    """Make threads switch often while the block runs, and exclude all that is loaded now from garbage collection.
 
     A full collection stops all threads. It takes 70 ms with all that the service loads, which lasts as long as the
     process does.
@@ -37,7 +37,7 @@ def short_pauses() -> Iterator[None]:
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Collect garbage rarely while the block runs, and look at nothing that is loaded by now.
+    """Collect garbage rarely while the block runs, and exclude all that is loaded now.
 
     Collections take a twentieth of the time of an ingest. Rare ones last longer, so this is for a process in which no
     event loop answers requests.
@@ -52,6 +52,6 @@ def rare_collections() -> Iterator[None]:
 
 
 def _freeze() -> None:
-    """Take what is loaded by now out of all later collections."""
+    """Exclude all that is loaded now from later garbage collections."""
     gc.collect()
     gc.freeze()

@@ -26,7 +26,7 @@ _GRACE: Final = 30.0  # seconds for a process to end, before it is killed
 
 
 class Closable(Protocol):
-    """Socket or pipe."""
+    """Socket or pipe that a child process inherits."""
 
     def close(self) -> None:
         """Close it in this process."""

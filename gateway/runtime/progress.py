@@ -41,7 +41,7 @@ class Progress:
             self._length = 0
 
     def __call__(self, done: int, total: int | None = None, *, is_guess: bool = False) -> None:
-        """Show how much is done, and of how much if known; with `is_guess`, the total is the last run's."""
+        """Show the amount done, and the total if known; `is_guess` marks the total of an earlier run."""
         now = clock.monotonic()
         if self._first is None:
             self._first = done
@@ -74,7 +74,7 @@ def through(work: str, studies: Collection[Item]) -> Iterator[Item]:
 
 
 def _said(seconds: float) -> str:
-    """Return a time in its two largest units, rounded up to the smaller one, since it is an estimate."""
+    """Write a time in its two largest units, rounded up, since it is an estimate."""
     whole = int(seconds) + 1
     if whole < _MINUTE:
         return f"{whole} s"

@@ -35,14 +35,14 @@ _NOT_STARTED: Final = ("server", "start", "the application did not start", "See 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Application on a second listener, without TLS: it has connections of its own, which a crowd elsewhere leaves."""
+    """Application on a second listener without TLS; its own connections stay free when the main listener is crowded."""
 
     app: Any
     listener: socket.socket
 
 
 class _Served:
-    """ASGI layer that keeps the error that stopped the application from starting, which uvicorn does not report.
+    """ASGI layer that keeps the error which stopped the application at its start; uvicorn does not report it.
 
     At the end it waits for the requests that uvicorn cancelled: they may still have to write to the store.
     """
@@ -81,7 +81,7 @@ class _Served:
 
 
 class _Server(uvicorn.Server):
-    """Server that leaves the signals to the caller's loop, and accepts connections through an `Acceptor`."""
+    """Server that leaves signals to the caller's event loop, and accepts connections through an `Acceptor`."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ async def running_apart(
     tls: Tls | None = None,
     beside: Beside | None = None,
 ) -> AsyncIterator[asyncio.Future[None]]:
-    """Serve as `running` does, on an event loop in a thread of its own: neither loop waits for the other's work.
+    """Serve as `running` does, but on an event loop in a thread of its own, so that neither loop delays the other.
 
     Raises:
         ConfigError: the application did not start.
@@ -245,7 +245,7 @@ async def until(stop: asyncio.Event, server: asyncio.Future[None]) -> None:
 
 
 async def _why(task: asyncio.Task[None], served: _Served) -> None:
-    """Raise the error that stopped the application from starting."""
+    """Raise the error that stopped the application at its start."""
     try:
         await task
     except ConfigError:

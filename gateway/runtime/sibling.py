@@ -1,4 +1,4 @@
-"""Send metrics and health of a process to another over a pipe, and merge the metrics; app.py judges the health.
+"""Exchange metrics and health between the two processes of a service, and merge the metrics.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/; decision D46. They travel over a pipe, once a second.
 """
@@ -24,7 +24,7 @@ EVERY: Final = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Metrics of a process, and its last request to AutoScribe: if it was answered, and when (None: none was made)."""
+    """Metrics of a process, and its last request to AutoScribe: if it was answered, and when (None: none made)."""
 
     families: tuple[Metric, ...] = ()
     is_upstream_reachable: bool | None = None
@@ -32,7 +32,7 @@ class Figures:
 
 
 class Sibling:
-    """Figures of the other process, as it last sent them. A thread reads them; a broken pipe leaves the last ones."""
+    """Other process of the service, with the figures it last sent; a broken pipe keeps the last ones."""
 
     def __init__(self, connection: Connection) -> None:
         self.figures = Figures()
@@ -55,12 +55,12 @@ class Sibling:
 
 
 async def send(connection: Connection, figures: Figures) -> None:
-    """Send the figures of this process. A sibling that reads nothing holds up this call only."""
+    """Send this process's figures. A sibling that does not read delays only this call."""
     await asyncio.to_thread(connection.send, figures)
 
 
 class Together(Collector):
-    """Metrics of two processes as those of one."""
+    """Metrics of two processes, merged into one set."""
 
     def __init__(self, own: Collector, sibling: Sibling) -> None:
         self._own, self._sibling = own, sibling

@@ -32,7 +32,7 @@ async def stop_signal() -> AsyncIterator[asyncio.Event]:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold the stop signals back while the block starts processes: a new one has none of ours until `take_signals`.
+    """Block the stop signals while the block starts processes; a new process unblocks them by `take_signals`.
 
     Ctrl-C reaches all processes of a terminal, and Python answers it with a traceback while it still starts.
     """
@@ -45,7 +45,7 @@ def signals_held() -> Iterator[None]:
 
 
 def take_signals(action: signal.Handlers) -> None:
-    """Do this at a stop signal from now on, in a process that was started in `signals_held`."""
+    """Call this at a stop signal from now on, in a process started under `signals_held`."""
     for number in STOP_SIGNALS:
         signal.signal(number, action)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

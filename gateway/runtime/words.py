@@ -1,4 +1,4 @@
-"""Command-line words that `--help` and Tab need: roles, `--ack` names, `--held` values, sandbox port. Loads fast.
+"""Words of the command line for `--help` and Tab (roles, `--ack` names, `--held` values); loads nothing else.
 
 Carries out no clause of a standard. `--help` and every Tab in a shell need only these words, so they stand apart from
 the modules that act on them, which are slow to import. This module imports nothing of the gateway.

@@ -40,7 +40,7 @@ class ReceiverState:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Reason why a message cannot be accepted, whatever the plan says: second letter of MSA-1, and the error."""
+    """Fault of a message that no plan can make acceptable: second letter of MSA-1, and the error."""
 
     letter: Literal["E", "R"]
     error: AckError

@@ -1,4 +1,4 @@
-"""Tell what a look-alike of a hospital's system says about the sandbox's studies, and what is true of each.
+"""Simulate a hospital: all its messages about the sandbox's studies, and the true orders of each study.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), §3.3.40 (A40), decision D48. The same seed and study give the same messages. Equal numbers
 occur at several facilities on purpose: a number means something only together with its issuer.
@@ -25,7 +25,7 @@ SYSTEM_ARCS: Final = {"accession": 2, "placer": 3, "filler": 4}
 
 @dataclass(frozen=True, slots=True)
 class HisMessage:
-    """Message, with the instant at which it leaves the hospital and the truth about its study."""
+    """Message of the hospital, with the instant it is sent and the truth about its study."""
 
     at: datetime
     payload: bytes
@@ -33,13 +33,13 @@ class HisMessage:
 
 
 def his_messages(studies: Sequence[tuple[Json, Sequence[Json]]], seed: int) -> list[HisMessage]:
-    """Make all messages about these studies, each study with its reports, in the order in which they leave."""
+    """Make the hospital's messages about these studies, in the order in which it sends them."""
     told = [one for study in his_stories(studies, seed) for one in study[1]]
     return sorted(told, key=lambda one: (one.at, one.payload))
 
 
 def his_stories(studies: Sequence[tuple[Json, Sequence[Json]]], seed: int) -> list[tuple[HisTruth, list[HisMessage]]]:
-    """Make the truth about each study, also where nothing is told of it, with its messages."""
+    """Make the truth about each study and the messages about it; a study may have no messages."""
     numbers = Counter(study["reportMetadata"].get("mrn") for study, _ in studies)
     return [
         his_story(study, reports, seed, is_shared=numbers[study["reportMetadata"].get("mrn")] > 1)
@@ -55,7 +55,7 @@ def his_story(
     is_shared: bool = True,
     workflow: str = "",
 ) -> tuple[HisTruth, list[HisMessage]]:
-    """Make the truth about one study with its messages; `is_shared` if other studies have its patient number.
+    """Make the truth about one study and its messages; `is_shared` if other studies have its patient number.
 
     The workflow is drawn, or the one of that name in `WORKFLOWS`.
     """
@@ -68,12 +68,12 @@ def his_story(
 
 
 def with_numbers(study: Json, truth: HisTruth) -> Json:
-    """Return the study with the numbers that its truth has in `metadata`."""
+    """Return the study with the numbers in `metadata` that its truth has."""
     return {**study, "metadata": {**study.get("metadata", {}), **truth.metadata}}
 
 
 def issuers() -> list[tuple[SandboxFacility, dict[str, tuple[str, str]]]]:
-    """Issuers of each known facility's order numbers, by kind: system and namespace, for the settings of a site."""
+    """Return the issuers of each known facility's order numbers (system and namespace), for a site's settings."""
     return [
         (
             one,

@@ -1,4 +1,4 @@
-"""Send the messages of the hospital's look-alike to one listener: in order, on one connection, each until AA.
+"""Send the simulated hospital's messages to one listener: in order, on one connection, each until AA.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements), as interface engines do it: a message that is not accepted stays first in line.
 Proved by tests/gateway/sandbox/test_his_sender.py.
@@ -44,7 +44,7 @@ def his_endpoint(text: str) -> Endpoint:
 
 
 class HisSender:
-    """Line of messages to one listener. `accepted` counts those with AA, `again` those that were sent again.
+    """Queue of messages to one listener. `accepted` counts those answered AA, `again` the repeated ones.
 
     `truths` are by study. `workflow` names that of new studies, empty to draw it. Use it from one event loop.
     """
@@ -59,7 +59,7 @@ class HisSender:
         self._news = asyncio.Event()
 
     def told_of(self, world: AccountContent) -> AccountContent:
-        """Plan the messages about all studies of an account; return it with their numbers in the studies."""
+        """Queue the messages about all studies of an account; return it with the numbers put into its studies."""
         seeded = [one for one in world.seeded if one.study["studyType"] != "external"]
         stories = his_stories([(one.study, one.reports) for one in seeded], self._seed)
         self.truths |= {truth.study_id: truth for truth, _ in stories}
@@ -67,7 +67,7 @@ class HisSender:
         return replace(world, seeded=tuple(self._numbered(one) for one in world.seeded))
 
     def told_of_new(self, seeded: SeededStudy) -> SeededStudy:
-        """Plan the messages about a study that is signed now; return it with its numbers."""
+        """Queue the messages about a study that is signed now; return the study with its numbers."""
         truth, told = his_story(seeded.study, seeded.reports, self._seed, workflow=self._workflow)
         self.truths[truth.study_id] = truth
         signed = min((one["signedAt"] or "" for one in seeded.reports), default="")
@@ -77,7 +77,7 @@ class HisSender:
         return self._numbered(seeded)
 
     def shown(self) -> Json:
-        """Return the state of the line, and the truth about each study."""
+        """Return the state of the queue, and the truth about each study."""
         return {
             "to": str(self.endpoint),
             "waiting": len(self._line),
@@ -87,7 +87,7 @@ class HisSender:
         }
 
     async def run(self) -> None:
-        """Send messages as they come, without end."""
+        """Send the queued messages in order, without end."""
         while True:
             try:
                 async with await Connection.open(self.endpoint) as connection:

@@ -1,4 +1,4 @@
-"""Collect what a look-alike of a hospital's system tells about one study of the sandbox, and what is true of it.
+"""Collect the simulated hospital's messages about one study, and the truth about it.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), §3.3.40 (A40), decision D48. Numbers are made of the study's id, equal at all facilities.
 Proved by tests/gateway/sandbox/test_his.py.
@@ -39,7 +39,7 @@ _LENGTH_OF_DATE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class HisTruth:
-    """Truth about a study: its workflow, and the placer order numbers of the orders that it answers.
+    """Truth about a study: its workflow, and the placer order numbers of its orders.
 
     `reason` is the code for which it answers none; empty if it answers some. Without `is_clear`, its snapshot says too
     little to decide: it may then answer the orders, or be held for any reason. `metadata` are the numbers in the study.
@@ -56,7 +56,7 @@ class HisTruth:
 
 
 class Telling:
-    """Messages of the hospital about one study. The workflows of his_workflows.py fill it."""
+    """Messages of the hospital about one study, filled by the workflows in his_workflows.py."""
 
     def __init__(self, study: Json, signed_at: datetime, seed: int, *, is_shared: bool) -> None:
         snapshot = study["reportMetadata"]
@@ -73,7 +73,7 @@ class Telling:
         self._count = 0
 
     def stranger(self, *, twin: bool = False, at: SandboxFacility | None = None) -> HisPerson:
-        """Another patient; a twin has the same family name and birth date."""
+        """Return another patient; a twin has the same family name and birth date."""
         self._count += 1
         place = at or self.here
         mrn = f"{place.mrn_namespace}-7{int(self.accession) % 10**9:09d}{self._count}"
@@ -83,12 +83,12 @@ class Telling:
         return HisPerson(place.mrn_namespace, mrn, family, given, born, sex)
 
     def new_mrn(self) -> str:
-        """Another number of the patient."""
+        """Return another number for the patient."""
         self._count += 1
         return f"{self.here.mrn_namespace}-8{int(self.accession) % 10**9:09d}{self._count}"
 
     def order(self, control: str = "NW", **changes: Any) -> HisOrder:
-        """An order with new numbers under the study's accession number."""
+        """Make an order with new numbers under the study's accession number."""
         self._count += 1
         usual = {
             "placer": f"P{self.accession}{self._count}",
@@ -105,7 +105,7 @@ class Telling:
     def tell(
         self, at: datetime, *orders: HisOrder, who: HisPerson | None = None, kind: OrderStructure | None = None
     ) -> None:
-        """Send an order message; the kind is drawn."""
+        """Add an order message of a randomly drawn kind."""
         about = who or self.who
         kinds: tuple[OrderStructure, ...] = ("ORM", "ORM", "OMI")
         drawn: OrderStructure = self.dice.pick(kinds) if kind is None else kind
@@ -113,19 +113,19 @@ class Telling:
         self._say(at, order_message(self._head(at, about), about, visit, *orders, kind=drawn))
 
     def tell_visit(self, at: datetime, event: Any) -> None:
-        """Send an admission or an update of the study's visit."""
+        """Add an admission, or an update of the study's visit."""
         self._say(at, visit_message(self._head(at, self.who), self.who, f"V{self.accession}", event))
 
     def tell_merge(self, at: datetime, who: HisPerson, prior: str) -> None:
-        """Send an A40: `prior` gives way to the person's number."""
+        """Add an A40 merge: `prior` is replaced by the person's number."""
         self._say(at, merge_message(self._head(at, who), who, prior))
 
     def before(self, hours: int = 0) -> datetime:
-        """An instant before the study."""
+        """Return an instant before the study."""
         return self.created - timedelta(hours=hours or self.dice.integer(1, 72), minutes=self.dice.integer(0, 59))
 
     def repeat_some(self) -> None:
-        """Send some messages again, byte for byte, and some of them late."""
+        """Repeat some of the messages byte for byte, some of them late."""
         for at, payload in tuple(self.sent):
             if self.dice.chance(0.15):
                 self.sent.append((at + timedelta(minutes=self.dice.integer(1, 600)), payload))
@@ -139,7 +139,7 @@ class Telling:
         return HisHeader(f"H{self.accession}{self._count:03d}", at, who.issuer)
 
     def _person(self, snapshot: Json) -> HisPerson:
-        """The study's patient as the hospital writes them: what the snapshot does not say is made up."""
+        """Return the study's patient as the hospital writes it; what the snapshot lacks is invented."""
         name = parse_name(
             snapshot.get("patientName"), "given_family" if self.here.name_order == "given_family" else None
         )

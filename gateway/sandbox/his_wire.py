@@ -1,4 +1,4 @@
-"""Write messages of a look-alike of a hospital's system: orders, visits and merges, as v2.5.1 has them.
+"""Write the simulated hospital's messages (orders, visits, merges) in v2.5.1.
 
 HL7 v2.5.1 §4.4.1 (ORM), §4.4.10 (OMI), §3.3.1 (A01), §3.3.8 (A08), §3.3.40 (A40). One deviation is on purpose: OBR-18
 of ORM names the issuer of the accession number, for which its ST has no room, as systems of several facilities do.
@@ -23,7 +23,7 @@ ISSUERS: Final = {"mrn": "", "accession": "ACC", "placer": "HIS", "filler": "RIS
 
 @dataclass(frozen=True, slots=True)
 class HisPerson:
-    """Patient as the hospital knows them; `issuer` is the namespace of the facility, `born` is YYYYMMDD."""
+    """Patient as the hospital has it; `issuer` is the facility's namespace, `born` is YYYYMMDD."""
 
     issuer: str
     mrn: str
@@ -35,7 +35,7 @@ class HisPerson:
 
 @dataclass(frozen=True, slots=True)
 class HisOrder:
-    """One order: ORC-1 and its numbers, OBR-4, and what it says of the study. A text that is unknown is empty."""
+    """Order of the hospital: ORC-1 and its numbers, OBR-4, and texts about the study; unknown texts are empty."""
 
     control: str
     placer: str = ""
@@ -79,13 +79,13 @@ def visit_message(head: HisHeader, who: HisPerson, visit: str, event: Literal["A
 
 
 def merge_message(head: HisHeader, who: HisPerson, prior: str) -> bytes:
-    """Write an A40: the number `prior` gives way to the patient's number."""
+    """Write an A40 merge: the number `prior` is replaced by the patient's number."""
     mrg = f"MRG|{_number(prior, who.issuer, 'mrn')}^MR"
     return _joined([_msh(head, f"ADT^A40^{_MERGED}"), _evn(head, "A40"), _pid(who), mrg])
 
 
 def issuer_of(facility: str, kind: str) -> str:
-    """Namespace of a facility's numbers of that kind."""
+    """Return the namespace of a facility's numbers of that kind."""
     return facility + ISSUERS[kind]
 
 

@@ -1,4 +1,4 @@
-"""Workflows in which a hospital's orders, visits and merges happen around a study, each with what is true of it.
+"""Workflows of a hospital's orders, visits and merges around a study, each with the truth about the study.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1: NW, SN, NA, XO, CA, RP, RO), §3.3.40 (A40), decision D48.
 Proved by tests/gateway/sandbox/test_his.py.
@@ -20,7 +20,7 @@ _HOUR: Final = timedelta(hours=1)
 
 
 def drawn(telling: Telling, name: str = "") -> HisTruth:
-    """Tell the workflow of that name, or one that fits the study, and return what is true."""
+    """Play the workflow of that name, or one that fits the study, and return the truth about the study."""
     if not name:
         fitting = CLEAN if telling.dice.chance(2 / 3) else DIRTY
         names = [one for one in fitting if not (telling.is_shared and one in _ALONE)]
@@ -166,7 +166,7 @@ def _merged_before(it: Telling) -> tuple[tuple[str, ...], str]:
 
 
 def _merged_after(it: Telling) -> tuple[tuple[str, ...], str]:
-    """The study says a number that gives way after it was signed; messages after that have the new one."""
+    """Merge the study's patient number into another after signing; later messages have the other number."""
     one, survivor = it.order(), replace(it.who, mrn=it.new_mrn())
     it.tell(it.before(), one)
     it.tell_merge(it.signed_at + _HOUR, survivor, it.who.mrn)
@@ -175,7 +175,7 @@ def _merged_after(it: Telling) -> tuple[tuple[str, ...], str]:
 
 
 def _merged_twice(it: Telling) -> tuple[tuple[str, ...], str]:
-    """A chain of two merges, of which the second is told first."""
+    """Merge twice in a chain; the second merge is sent first."""
     one, first, second = it.order(), it.new_mrn(), it.new_mrn()
     it.tell(it.before(60), one, who=replace(it.who, mrn=first))
     it.tell_merge(it.before(30), it.who, second)
@@ -196,7 +196,7 @@ def _other_patient(it: Telling) -> tuple[tuple[str, ...], str]:
 
 
 def _other_person(it: Telling) -> tuple[tuple[str, ...], str]:
-    """The number is the study's, name, birth date and sex are somebody else's."""
+    """Send an order under the study's patient number with somebody else's name, birth date and sex."""
     it.tell(it.before(), it.order(), who=replace(it.stranger(), mrn=it.who.mrn))
     return (), "patient-conflict"
 
@@ -226,7 +226,7 @@ def _mixed(it: Telling) -> tuple[tuple[str, ...], str]:
 
 
 def _other_accession(it: Telling) -> tuple[tuple[str, ...], str]:
-    """The study's placer order number is that of an order under another accession number than the study's."""
+    """Send an order with the study's placer order number under another accession number."""
     one = it.order(accession=f"{it.accession}6")
     it.metadata = {**it.metadata, PLACER_KEY: one.placer}
     it.tell(it.before(), one)
@@ -291,7 +291,7 @@ _ALONE: Final = frozenset({"merged-after", "swapped"})  # they change the number
 
 
 def _noise(it: Telling) -> None:
-    """Tell of another patient at another facility under the same number, sometimes."""
+    """Sometimes add an order for another patient at another facility under the same number."""
     others = [one for one in FACILITIES if one.is_known and one != it.here]
     if it.dice.chance(0.3):
         it.tell(it.before(), it.order(), who=it.stranger(at=it.dice.pick(others)))

@@ -1,4 +1,4 @@
-"""TCP connection that a sender opened: write, reset, half-close, stay silent; answer_manners.py sends acks in pieces.
+"""Raw TCP connection of the test receiver: write, reset, half-close, or stay silent, as a behavior says.
 
 RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6). With TLS, the operations apply to
 the TCP connection below it.

@@ -35,7 +35,7 @@ class Auth(SettingsGroup):
     audience: str | None = Field(
         None,
         min_length=1,
-        description="external: `aud` that a token must have, letter for letter and alone. Give it to no application.",
+        description="external: the only `aud` that a token may have, letter for letter. Give it to no application.",
     )
     jwks_url: Expert[str | None] = Field(
         None,
@@ -56,7 +56,7 @@ class Auth(SettingsGroup):
     allow_private_jwks: Expert[bool] = Field(
         False,
         description="Allow JWKS URLs of clients, and all URLs of an external issuer, to lead to private and loopback "
-        "addresses. Operators alone write such URLs.",
+        "addresses. Only operators write such URLs.",
     )
 
     @property

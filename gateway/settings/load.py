@@ -230,7 +230,7 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
 
 
 def _old_variables() -> dict[str, str]:
-    """Return the new environment variable of each old one."""
+    """Return the new environment variable for each old one."""
     by_file = {*FILE_ONLY, *(f"{section}.{name}" for section in TABLES for name in TABLES[section].model_fields)}
     named = [(old, new) for old, new in RENAMED.items() if new not in by_file]
     return {variable: new_variables(new)[0] for old, new in named for variable in new_variables(old)}

@@ -95,4 +95,4 @@ def _rows(table: dict[str, Any], section: str) -> Iterator[tuple[str, dict[str, 
 
 
 def _twice(source: str, old: str, new: str) -> ConfigError:
-    return ConfigError(source, old, f"the old name of {new}, which is set as well", "Keep the new name alone.")
+    return ConfigError(source, old, f"the old name of {new}, which is set as well", "Keep only the new name.")

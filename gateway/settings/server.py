@@ -54,7 +54,7 @@ class Server(SettingsGroup):
     trusted_proxies: _Networks = Field(
         (),
         description="Addresses and networks of proxies, such as 10.1.2.3 or 10.1.2.0/24. X-Forwarded-For, "
-        "X-Forwarded-Proto and Forwarded are believed from these alone.",
+        "X-Forwarded-Proto and Forwarded are believed only from these.",
     )
     cors_origins: Expert[Annotated[tuple[str, ...], BeforeValidator(split)]] = Field(
         (), description="Origins (https://host) whose web pages may read FHIR answers in a browser; never *."

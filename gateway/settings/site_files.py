@@ -107,7 +107,7 @@ class SiteFiles:
 
 
 SUFFIX: Final = "_FILE"
-_SECRET: Final = TextFiles("a file that holds the secret alone", 65_536, "Name a file that holds the secret alone.")
+_SECRET: Final = TextFiles("a file that holds only the secret", 65_536, "Name a file that holds only the secret.")
 _ROW: Final = re.compile(r"destination\[(\d+)\]")
 
 

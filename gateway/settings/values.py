@@ -63,7 +63,7 @@ def table_name(value: str) -> str:
 def host(value: str) -> str:
     """Check a host name or address."""
     if not _HOST.fullmatch(value):
-        raise ValueError("not a host name or address alone, without scheme, brackets and port")
+        raise ValueError("not just a host name or address, without scheme, brackets and port")
     return value
 
 
@@ -125,7 +125,7 @@ def split(value: object) -> object:
 def split_at_commas(value: object) -> object:
     """Split a text at commas; return any other value unchanged."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        raise ValueError("a list in brackets: write it with commas alone, such as accession,order")
+        raise ValueError("a list in brackets: write it only with commas, such as accession,order")
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 

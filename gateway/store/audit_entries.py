@@ -44,7 +44,7 @@ _CHOSEN: Final = " AND entry.kind IN listed(:kinds) AND entry.status >= :least A
 
 
 def _finding(source: str, place: str) -> Statement:
-    """Return the statement that reads from a source; `place` is the table that has the place of an entry."""
+    """Return the statement that selects entries from `source`; `place` is the table with their segment and sequence."""
     return Statement(_COLUMNS + source + _CHOSEN + _SPAN.format(place) + _ORDER.format(place))
 
 
@@ -65,7 +65,7 @@ _LATEST: Final = 2**62
 
 @dataclass(frozen=True, slots=True)
 class LoadedEntry:
-    """Audit entry as printed, with its place in the journal; `subjects` are addresses (`Type/id`), empty if found."""
+    """Audit entry as printed, with its place in the journal; `subjects` are addresses (`Type/id`), if read."""
 
     segment: str
     sequence: int
@@ -79,7 +79,7 @@ class LoadedEntry:
 
 @dataclass(frozen=True, slots=True)
 class EntriesWanted:
-    """Selection of entries: from `since` up to, not at, `until`; behind the place `last`, if one is given.
+    """Criteria for finding entries: from `since` (included) until `until` (excluded), and after the place `last`.
 
     `subjects` are at most two addresses that an entry must all be about. `least` and `below` bound the HTTP status.
     """
@@ -97,7 +97,7 @@ class EntriesWanted:
 
 @dataclass(frozen=True, slots=True)
 class LoadedTo:
-    """Place in a segment behind what is loaded: the last sequence, -1 if none, and the bytes of the file up to it."""
+    """Progress of loading a segment: the last loaded sequence number (-1: none), and the bytes of the file up to it."""
 
     sequence: int = -1
     size: int = 0
@@ -110,17 +110,17 @@ class AuditEntries:
         self._engine = engine
 
     async def places(self) -> dict[str, LoadedTo]:
-        """Return how far each segment is loaded."""
+        """Return the loading progress of every segment."""
         rows = await self._engine.fetch(_PLACES)
         return {str(row[0]): LoadedTo(int(row[1]), int(row[2])) for row in rows}
 
     async def loaded_to(self, segment: str) -> LoadedTo:
-        """Return how far a segment is loaded."""
+        """Return the loading progress of a segment."""
         rows = await self._engine.fetch(_LOADED, segment=segment)
         return LoadedTo(int(rows[0][0]), int(rows[0][1])) if rows else LoadedTo()
 
     async def load(self, segment: str, before: LoadedTo, entries: Sequence[LoadedEntry], after: LoadedTo) -> bool:
-        """Store entries of a segment that lie between two places, in one transaction.
+        """Store the entries of a segment between two places (`before`, `after`), in one transaction.
 
         Return False, and store nothing, if the segment is not loaded up to `before` any more: another process was
         first.
@@ -139,7 +139,7 @@ class AuditEntries:
         return await self._engine.do(work)
 
     async def find(self, wanted: EntriesWanted) -> list[LoadedEntry]:
-        """Return entries, newest first.
+        """Return the entries that meet the criteria, newest first.
 
         Raises:
             StoreTooSlow: too many entries had to be looked at.
@@ -166,11 +166,11 @@ class AuditEntries:
         return _found(await self._engine.scan(compiled.sql, compiled.positional(values), SECONDS))
 
     async def first_of(self, segment: str, most: int) -> list[LoadedEntry]:
-        """Return the first entries of a segment."""
+        """Return the first loaded entries of a segment."""
         return _found(await self._engine.fetch(_OF_SEGMENT, segment=segment, most=most))
 
     async def remove(self, entries: Sequence[LoadedEntry]) -> None:
-        """Remove entries, which must have their `subjects`."""
+        """Delete entries; each must have its `subjects`, whose rows are deleted too."""
 
         def work() -> Steps[None]:
             yield from ask_each(_REMOVE_SUBJECT, [row for one in entries for row in _subjects(one)])
@@ -179,7 +179,7 @@ class AuditEntries:
         await self._engine.do(work)
 
     async def forget(self, segment: str) -> None:
-        """Forget how far a segment is loaded, once its entries and its file are removed."""
+        """Delete the loading progress of a segment, once its entries and its file are removed."""
 
         def work() -> Steps[None]:
             yield from ask(_FORGET, segment=segment)

@@ -1,4 +1,4 @@
-"""Clients of the facade and their access tokens.
+"""Store the registered clients of the FHIR facade, their access tokens, and the assertions they used.
 
 https://www.rfc-editor.org/rfc/rfc6749 (OAuth 2.0); decision D40.
 Proved by tests/contract/test_clients.py and tests/contract/test_access_tokens.py.
@@ -104,7 +104,7 @@ class StoredClients:
         return await self._with_keys(rows[0], now) if rows else None
 
     async def add(self, client: RegisteredClient, reason: str) -> Outcome:
-        """Register a client with its one key set, or without, if it is external. Name and id must be new."""
+        """Register a client with its one key set, or with none if it is external. Name and id must be new."""
         key = {"client_id": client.client_id, "now": client.created}
         limits = None if client.facilities is None else json.dumps(client.facilities)
 
@@ -244,7 +244,7 @@ class StoredTokens:
         self._engine = engine
 
     async def issue(self, token: TokenRecord, assertion: str, until: int) -> Issued:
-        """Use up an assertion, given as a digest and kept `until` it expires, and store a token for it.
+        """Mark an assertion (by its digest, kept `until` it expires) as used, and store a token for it.
 
         Nothing is issued if the assertion was used before, or if the client is not active any more.
         """
@@ -261,7 +261,7 @@ class StoredTokens:
         return await self._engine.do(work)
 
     async def use(self, assertion: str, until: int) -> bool:
-        """Use up an assertion; return False if it was used before."""
+        """Mark an assertion as used; return False if it was used before."""
         return bool(await self._engine.do(lambda: ask(_USE, digest=assertion, until=until)))
 
     async def find(self, digest: str, now: int) -> TokenRecord | None:

@@ -1,4 +1,4 @@
-"""Store what AutoScribe asked by webhook, and the patient numbers that it was told in answer.
+"""Store webhook events and order identifiers from AutoScribe, and the patient numbers that the gateway answered to it.
 
 AutoScribe REST API, webhooks; decisions D18, D48. A number that AutoScribe has from the gateway is no evidence when it
 comes back.
@@ -34,7 +34,7 @@ _SAID: Final = Statement(
 async def note_told(
     engine: Engine, study_instance_uid: str, numbers: Collection[str], beyond: Collection[str], at: datetime
 ) -> None:
-    """Store the numbers of an answer before it is given; those of `beyond` AutoScribe had not said itself.
+    """Store the patient numbers of an answer before it is given; AutoScribe did not have those in `beyond` before.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -52,7 +52,7 @@ async def note_told(
 
 
 async def told_numbers(engine: Engine, study_instance_uid: str) -> frozenset[str]:
-    """Return the patient numbers that AutoScribe has only from the gateway, for the study of that UID.
+    """Return the patient numbers of a study (by UID) that AutoScribe has only from the gateway's answers.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -101,7 +101,7 @@ _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_instance_uid
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """Stored `report.delivered` that is not done: the ids in `body`, and the number of `attempts` to process it.
+    """Stored `report.delivered` event that is not processed yet: the ids in `body`, and the number of `attempts`.
 
     `body` has `reportId`, `studyId` and, if known, `studyInstanceUid`.
     """
@@ -112,7 +112,7 @@ class StoredEvent:
 
 
 class StoredWebhooks:
-    """Durable queue of deliveries until they are processed; their ids are kept for at least a week more."""
+    """Durable queue of webhook deliveries until they are processed; their ids are kept for at least another week."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -120,7 +120,7 @@ class StoredWebhooks:
     async def record(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Store a delivery, due at once; it is on disk when this returns.
+        """Store a delivery to process at once; it is on disk when this returns.
 
         Return False, and change nothing, if its webhook id or its event id was stored before (a replay). The caller may
         be cancelled while it waits: the delivery is then stored or not, and the sender repeats it.
@@ -130,7 +130,7 @@ class StoredWebhooks:
     async def set_aside(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Store a delivery of an unknown kind, for a person to look at; it is never due. Otherwise as `record`."""
+        """Store a delivery of an unknown kind for a person to look at; it is never processed. Otherwise as `record`."""
         return await self._kept(_ASIDE, _ids(webhook_id, event_id), kind, body, received)
 
     async def _kept(
@@ -140,25 +140,25 @@ class StoredWebhooks:
         return bool(await self._engine.do(lambda: ask(_RECORD, **values, received=micros(received))))
 
     async def due(self, now: datetime, most: int) -> list[StoredEvent]:
-        """Return deliveries that are due and not done, the longest due first."""
+        """Return deliveries that are due and not yet processed, the longest due first."""
         rows = await self._engine.fetch(_DUE, now=micros(now), most=most)
         return [StoredEvent(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
 
     async def done(self, webhook_id: str, code: str = "") -> None:
-        """Mark a delivery as done; a code tells why it was given up. A second call is no error."""
+        """Mark a delivery as processed, or as given up with a code. A second call is no error."""
         await self._engine.do(lambda: ask(_DONE, webhook_id=webhook_id, code=code))
 
     async def again(self, webhook_id: str, at: datetime, code: str) -> None:
-        """Schedule another attempt at a delivery, with the code of the failure, and count one more."""
+        """Schedule another attempt at a delivery, with the code of the failure, and increase its number of attempts."""
         await self._engine.do(lambda: ask(_AGAIN, webhook_id=webhook_id, due=micros(at), code=code))
 
     async def forget(self, before: datetime) -> None:
-        """Delete deliveries that are done and were due before this instant."""
+        """Delete processed deliveries that were due before this instant."""
         await self._engine.do(lambda: ask(_FORGET, before=micros(before)))
 
 
 class StoredEnrichments:
-    """Durable store of order identifiers by study UID. It requests a `refresh` of a study that is stored."""
+    """Store of order identifiers by study UID; a stored study is refreshed when its identifiers change."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -166,7 +166,7 @@ class StoredEnrichments:
     async def keep(
         self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
     ) -> None:
-        """Store order identifiers as of the time signed, unless later ones are stored; None changes nothing."""
+        """Store order identifiers with their signing time, unless later ones are stored; None leaves a stored value."""
         uid = uid_key(study_instance_uid)
         values = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
 

@@ -1,4 +1,4 @@
-"""Erase studies on order in one transaction: all that describes the patient goes, and the ledger's metadata stay.
+"""Erase studies on an operator's order: delete what describes the patient, keep the ledger's metadata. One transaction.
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decision D49. What was sent, when, and how it was
 answered stays in the ledger by ids and codes, since receivers have it. Patients whom other studies describe too are
@@ -113,7 +113,7 @@ _DESTINATIONS: Final = Statement("SELECT DISTINCT destination FROM outbox WHERE 
 
 @dataclass(frozen=True, slots=True)
 class ErasedCounts:
-    """Counts of what an erasure removes.
+    """Numbers of the rows and objects that an erasure removes.
 
     `unsent` are messages and outbox rows that are cancelled. `in_doubt` are messages of them that may have arrived.
     `sent` are delivered messages whose bytes are removed. `made_anew` are patients whom other studies describe too.
@@ -134,7 +134,7 @@ class ErasedCounts:
 
 
 class NotErased(Exception):
-    """Nothing was written: a trial, with the `counts` of what would be erased."""
+    """Signal that nothing was erased since it was a trial, with the `counts` of what would be erased."""
 
     def __init__(self, counts: ErasedCounts) -> None:
         self.counts = counts
@@ -142,12 +142,12 @@ class NotErased(Exception):
 
 
 class MessageInHand(Exception):
-    """A message of a study is being sent at this moment: nothing was erased."""
+    """Error: a message of one of the studies is being sent at this moment, so nothing was erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureOrder:
-    """Order to erase studies: what the audit says of it, the site key, and the instant in microseconds.
+    """Order to erase studies: text for the audit, site key, and the instant in microseconds.
 
     `hospital` is what it concerns of hospitals; None where none ever sent anything.
     """
@@ -161,7 +161,7 @@ class ErasureOrder:
 
     @property
     def key(self) -> dict[str, str]:
-        """Value of the statements about all studies of the order."""
+        """Study ids of the order, as the value of the statements that concern all of them."""
         return {"study_ids": json.dumps(self.study_ids)}
 
 
@@ -181,13 +181,13 @@ async def patients_claimed(engine: Engine, study_ids: Collection[str]) -> set[st
 
 
 async def undecided(engine: Engine, patient_ids: Collection[str], study_ids: Collection[str]) -> list[str]:
-    """Return other studies that are held apart from these patients, and on which nobody has decided yet."""
+    """Return other studies with an undecided identity conflict about these patients."""
     values = {"patient_ids": json.dumps(sorted(patient_ids)), "study_ids": json.dumps(list(study_ids))}
     return [str(study_id) for (study_id,) in await engine.fetch(_UNDECIDED, **values)]
 
 
 def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
-    """Erase the studies of an order, mark them, and note it in the audit; return what was erased.
+    """Erase the studies of an order, mark them as erased, and write the act to the audit; return what was erased.
 
     Raises:
         NotErased: it is a trial.
@@ -223,7 +223,7 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
 
 
 def _orders_of(order: ErasureOrder) -> Steps[OrdersToErase | None]:
-    """Return the hospitals' orders that go; to be asked before the matches of the studies are deleted."""
+    """Return the hospitals' orders to erase; call this before the studies' matches with orders are deleted."""
     if order.hospital is None:
         return None
     return (yield from orders_to_erase(order.study_ids, order.hospital.numbers, order.hospital.authorities))
@@ -244,7 +244,7 @@ def _drop_events(order: ErasureOrder, uids: Sequence[str], report_ids: Sequence[
 
 
 def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:
-    """Delete resources with versions and index; return the patients, studies that describe some too, and resources."""
+    """Delete resources with versions and index; return counts of patients and resources, and other studies."""
     owned = yield from ask(_OWNED, **order.key)
     patient_ids = {str(one) for (one,) in (yield from ask(_CLAIMED, **order.key))}
     patient_ids |= _subjects((yield from ask(_SUBJECTS, **order.key)))
@@ -258,14 +258,14 @@ def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:
 
 
 def _subjects(bodies: Sequence[Row]) -> set[str]:
-    """Return the ids of the patients whom these reports are about."""
+    """Return the ids of the patients that these reports are about."""
     resources = (json.loads(served_version(*row)) for row in bodies)
     references = (one.get("subject", {}).get("reference", "") for one in resources)
     return {one.removeprefix("Patient/") for one in references if one.startswith("Patient/")}
 
 
 def _close_feed(order: ErasureOrder) -> Steps[tuple[int, int, int]]:
-    """Cancel what was not sent, and empty what was; return both numbers, and in the middle those in doubt."""
+    """Cancel unsent messages and delete the bytes of sent ones; return the counts: cancelled, in doubt, and emptied."""
     closing = {**order.key, "reason": ERASED, "now": order.now}
     rows = yield from ask(_CLOSE_ROWS, **closing)
     yield from ask(_SETTLE_ROWS, **order.key, reason=ERASED)

@@ -1,4 +1,4 @@
-"""Store ingested studies, several in a commit, each unless it changed since it was read; versions.py writes resources.
+"""Store ingested studies, several in one commit; one that changed since it was read is not stored but planned again.
 
 Carries out no clause of a standard; decisions D7, D8, D12, D25, D29. The state read before the mapping is compared with
 the present one, under locks (locks.py). If another process has changed it, nothing of that study is written. Studies
@@ -155,18 +155,18 @@ _REFRESH_HELD_APART: Final = Statement(
 
 
 class OthersMoved(Exception):
-    """Claims about the study's patients, or the settings in force, changed: the write must be planned again."""
+    """Claims about the study's patients, or the settings in force, changed since the plan: plan the write again."""
 
 
 class StudyIntake(NamedTuple):
-    """Planned write of a study, and the state of the study when it was planned."""
+    """Study to store: the planned write, and the stored state that it was planned from."""
 
     write: StudyWrite
     known: KnownStudy
 
     @property
     def locks(self) -> frozenset[str]:
-        """Names of the locks under which it is compared and written."""
+        """Names of the locks to hold while the study is compared and written."""
         write, known = self
         return frozenset(
             {
@@ -182,7 +182,7 @@ Outcome = list[WrittenVersion] | Outdated | OthersMoved
 
 
 def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list[Outcome]]:
-    """Store studies that have no lock in common; return the versions written of each, or why it was not stored.
+    """Store studies that share no lock; return for each the versions written, or why it was not stored.
 
     `Outdated`: the study must be fetched and mapped again, or was erased on order meanwhile. `OthersMoved`: the claims
     about its patients, and the settings in force, must be read again.
@@ -198,7 +198,7 @@ def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list
 
 
 def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, Outdated | OthersMoved]]:
-    """Return the places of the studies that must not be written as planned, with the reasons."""
+    """Return which studies must not be written as planned, by their place in the list, with the reason."""
     present = yield from _present(intakes, site_key)
     moved: dict[int, Outdated | OthersMoved] = {}
     for place, (write, known) in enumerate(intakes):
@@ -216,7 +216,7 @@ def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, O
 
 
 class _Present(NamedTuple):
-    """Present state of the studies, by study; accession numbers are by UID. `erased` are new ones."""
+    """State in the database now, by study; accession numbers by UID. `erased`: studies erased since they were read."""
 
     revisions: Mapping[str, int]
     erased: Set[str]
@@ -225,7 +225,7 @@ class _Present(NamedTuple):
     in_force: int
 
     def is_as_read(self, write: StudyWrite, known: KnownStudy) -> bool:
-        """True if the study is still as it was when it was fetched and mapped."""
+        """True if the stored study is unchanged since it was fetched and mapped."""
         told = {(name, report_id) for name, report_ids in known.told.items() for report_id in report_ids}
         return (
             write.study_id not in self.erased
@@ -257,7 +257,7 @@ def _present(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[_Present]
 
 
 def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
-    """Write all rows of the studies; the versions last, while which other writers wait."""
+    """Write all rows of the studies; resource versions last, since other writers wait from then on."""
     writes = [one.write for one in intakes]
     now = max(one.now for one in writes)
     known = [write.study_id for write, known in intakes if known.revision]
@@ -284,7 +284,7 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
 
 
 def _each(writes: Sequence[StudyWrite], rows: Callable[[StudyWrite], Iterable[Mapping[str, Any]]]) -> list[Values]:
-    """Return rows of each write, with the study and the instant of the write."""
+    """Return the given rows of all writes, each with its study id and the instant of the write."""
     return [{**row, "study_id": one.study_id, "now": one.now} for one in writes for row in rows(one)]
 
 
@@ -330,7 +330,7 @@ def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
 
 
 def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) -> Steps[None]:
-    """Store what destinations are owed. `known` are the studies that were stored before: only they have rows."""
+    """Store outbox rows for what destinations are owed; `known` are the studies that were stored before."""
     # An upgrade or a setting sends nothing by itself (D7)
     if fetched := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
         yield from ask(_LOOK_AGAIN, study_ids=json.dumps(fetched), now=now)
@@ -348,7 +348,7 @@ def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) 
 
 
 def _newer_users(writes: Sequence[StudyWrite]) -> Steps[list[Mapping[str, Any]]]:
-    """Return the users read later than the stored ones, in one order: other studies write the same users."""
+    """Return users (radiologists) read later than the stored ones; sorted, since other studies write the same users."""
     newest: dict[str, Mapping[str, Any]] = {}
     for user in (user for one in writes for user in one.users):
         before = newest.get(user["user_id"])
@@ -365,7 +365,7 @@ _MOST_TRIES: Final = 20
 
 
 async def committed(engine: Engine, work: Work[Result]) -> Result:
-    """Run a transaction that writes versions, again if another process wrote one of the resources meanwhile.
+    """Run a transaction that writes versions; repeat it if another process wrote one of the resources meanwhile.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -379,14 +379,14 @@ async def committed(engine: Engine, work: Work[Result]) -> Result:
 
 
 class _Waiting(NamedTuple):
-    """Study that waits for a commit, and the future of its outcome."""
+    """Study that waits for its commit, and the future for the outcome."""
 
     intake: StudyIntake
     future: asyncio.Future[Outcome]
 
 
 class StudyCommits:
-    """Commits of studies by one pipeline, one after the other: two would write the same radiologists, and race."""
+    """Queue of studies to commit, for one pipeline: two commits at once would write the same users, and collide."""
 
     def __init__(self, engine: Engine, site_key: bytes) -> None:
         self._engine, self._site_key = engine, site_key
@@ -394,7 +394,7 @@ class StudyCommits:
         self._committing: asyncio.Task[None] | None = None
 
     async def store(self, intake: StudyIntake) -> list[WrittenVersion]:
-        """Store a study, and return the versions that were written. A study that fails costs no other its commit.
+        """Store a study and return the versions written. A failing study does not cost the others their commit.
 
         Raises:
             Outdated: the study must be fetched and mapped again.
@@ -422,7 +422,7 @@ class StudyCommits:
                     one.future.cancel()
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
-        """Commit studies together; each alone if that fails, so that the others are stored."""
+        """Commit studies together; if that fails, commit each on its own, so that the others are stored."""
         try:
             outcomes = await self._stored([one.intake for one in batch])
         except Exception as error:
@@ -437,7 +437,7 @@ class StudyCommits:
                 one.future.set_result(outcome)
 
     def _next(self) -> list[_Waiting]:
-        """Take the studies of the next commit: the first that wait, none with a patient of another."""
+        """Take the studies for the next commit, first come first served; no two of them share a lock."""
         batch: list[_Waiting] = []
         rest: list[_Waiting] = []
         locked: set[str] = set()

@@ -96,12 +96,12 @@ class KnownStudy:
     withdrawals: frozenset[str] = frozenset()
 
     def withdrawn(self, what: str) -> frozenset[str]:
-        """Return the cancelled reports that an operator withdrew: with their `study`, or each `report` itself."""
+        """Return the cancelled reports that an operator withdrew: together with the `study`, or each `report` alone."""
         decided = {(what, "withdrawing"), (what, "withdrawn")}
         return frozenset(report_id for report_id, one in self.cancelled.items() if one in decided)
 
     def is_listed_as(self, listed: Json) -> bool:
-        """True if a listed Study takes nothing back: it is as it was at the last ingest, or the study is not stored.
+        """True if a listed Study cannot undo a newer ingest: it is as at the last ingest, or the study is not stored.
 
         Any other listing may be older than the stored study, which another process may have fetched since.
         """
@@ -109,7 +109,7 @@ class KnownStudy:
 
 
 async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_pdf: bool) -> KnownStudy:
-    """Read the state of a study: everything that an ingest compares with. The site key is that of erased studies.
+    """Read all stored state of a study that an ingest compares with. The site key is for the marks of erased studies.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -141,7 +141,7 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
 
 
 async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
-    """Return, by destination, the ids of a study's reports that were sent there or are about to be."""
+    """Return, by destination, the ids of a study's reports that were sent there or wait to be sent."""
     report_ids: dict[str, set[str]] = {}
     for destination, report_id in await engine.fetch(TOLD, study_id=study_id):
         report_ids.setdefault(str(destination), set()).add(str(report_id))
@@ -149,7 +149,7 @@ async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
 
 
 async def with_own_claims(engine: Engine, known: KnownStudy, study_id: str) -> KnownStudy:
-    """Read the patients of the study's last ingest, and what studies claim about them."""
+    """Add to the known state: the patients of the study's last ingest, and what all studies claim about them."""
     if not known.revision:
         return known
     claimed = frozenset(str(one) for (one,) in await engine.fetch(CLAIMED, study_id=study_id))
@@ -157,7 +157,7 @@ async def with_own_claims(engine: Engine, known: KnownStudy, study_id: str) -> K
 
 
 async def with_claims(engine: Engine, known: KnownStudy, study_id: str, patient_ids: Collection[str]) -> KnownStudy:
-    """Read what studies claim about these patients, and about the patients of the study's last ingest."""
+    """Add to the known state: what studies claim about these patients and those of the study's last ingest."""
     claims_of = known.patient_ids.union(patient_ids)
     claims: list[Row] = []
     for patient_id in sorted(claims_of):
@@ -166,14 +166,14 @@ async def with_claims(engine: Engine, known: KnownStudy, study_id: str, patient_
 
 
 async def with_accession(engine: Engine, known: KnownStudy, fetched: Fetched) -> KnownStudy:
-    """Add the accession number from `patient_study.enrichment_requested`, if there is one (D18)."""
+    """Add the accession number from an event `patient_study.enrichment_requested`, if one was stored (D18)."""
     uid = uid_key(str(fetched.study.get("studyInstanceUid")))
     rows = await engine.fetch(ACCESSION, study_instance_uid=uid)
     return replace(known, accession_number=rows[0][0]) if rows else known
 
 
 async def received(engine: Engine, study_id: str) -> Fetched | None:
-    """Return a stored study as AutoScribe sent it last; None if it is not stored."""
+    """Return a stored study as AutoScribe last sent it; None if it is not stored."""
     rows = await engine.fetch(STUDY, study_id=study_id)
     if not rows:
         return None
@@ -183,7 +183,7 @@ async def received(engine: Engine, study_id: str) -> Fetched | None:
 
 
 def inputs_digest(fetched: Fetched, known: KnownStudy) -> str:
-    """Return a digest of everything that a mapping depends on, except the site and the mapping rules."""
+    """Return a digest of everything that the mapping depends on, except the site's settings and the mapping rules."""
     rows = fetched.reports["reports"] if isinstance(fetched.reports, Mapping) else fetched.reports
     ordered = sorted(rows, key=lambda row: str(row.get("reportId")))
     pdf = {report_id: (one.size, one.sha1.hex()) for report_id, one in known.pdf.items()}

@@ -1,4 +1,4 @@
-"""Read a stored report with the study around it, and store its PDF: the queue of PDFs to fetch, and their bytes.
+"""Read a stored report with its study, and store its PDF: the queue of PDFs to fetch, and their bytes.
 
 https://hl7.org/fhir/R4/diagnosticreport.html; decision D28. PDFs are written and read in chunks. A process claims a PDF
 while it fetches it: the row says until when. If it finds another instant there, another process or another text has
@@ -46,7 +46,7 @@ _OF_REPORT: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StoredStudy:
-    """Study and one of its reports, by their upstream ids; packed, as it is stored."""
+    """Stored study and one of its reports, by their AutoScribe ids; `packed` and `received` are compressed JSON."""
 
     study_id: str
     report_id: str
@@ -54,11 +54,11 @@ class StoredStudy:
     received: bytes
 
     def kept(self) -> Kept:
-        """Return the mapped study, and the facts that it was mapped with."""
+        """Unpack the mapped study and the facts that it was mapped with."""
         return kept(self.packed)
 
     def document(self) -> dict[str, Any]:
-        """Return AutoScribe's own JSON: the Study with its `reports` and `users`."""
+        """Unpack AutoScribe's own JSON: the Study with its `reports` and `users`."""
         received = unpacked(self.received)
         reports = received["reports"]
         rows = reports["reports"] if isinstance(reports, Mapping) else reports
@@ -115,7 +115,7 @@ TELL_BY: Final = Statement(
 
 
 class Overtaken(Exception):
-    """Another process fetches this PDF now, or the report has another text."""
+    """Error: another process fetches this PDF now, or the text of the report has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class WantedPdf:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """Stored PDF that its study's resources do not show yet."""
+    """Stored PDF that the FHIR resources of its study do not show yet."""
 
     report_id: str
     study_id: str
@@ -149,32 +149,32 @@ class StoredPdf:
 
     @property
     def text(self) -> str:
-        """Digest of the report text that it was fetched for."""
+        """Digest of the report text that this PDF was fetched for."""
         return self.generation.split("/")[1]
 
     @property
     def number(self) -> int:
-        """Number of its generation, which counts from 1 for each report."""
+        """Number of this PDF among those of its report, from 1."""
         return int(self.generation.split("/")[2])
 
 
 class Pdfs:
-    """PDFs of the store. Every method raises `StoreUnavailable`."""
+    """PDFs in the store. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def wanted(self, now: datetime, most: int) -> list[WantedPdf]:
-        """Return PDFs that are due, the last due first: a report signed just now does not wait behind a backlog."""
+        """Return PDFs to fetch, the last due first: a report signed just now does not wait behind a backlog."""
         rows = await self._engine.fetch(WANTED, now=micros(now), most=most)
         return [WantedPdf(*row) for row in rows]
 
     async def count(self, state: str) -> int:
-        """Count the PDFs that are `wanted`, `kept` or `unavailable`."""
+        """Count the PDFs in each state: `wanted`, `kept` or `unavailable`."""
         return int((await self._engine.fetch(COUNT, state=state))[0][0])
 
     async def claim(self, wanted: WantedPdf) -> PdfClaim:
-        """Claim a PDF to fetch it.
+        """Claim a PDF, so that no other process fetches it.
 
         Raises:
             Overtaken: another process claimed it first.
@@ -193,16 +193,16 @@ class Pdfs:
         return await self._engine.do(work)
 
     async def untold(self, now: datetime, most: int) -> list[Untold]:
-        """Return stored PDFs whose study must be refreshed, the longest due first."""
+        """Return stored PDFs that their studies' resources do not show yet, the longest due first."""
         rows = await self._engine.fetch(UNTOLD, now=micros(now), most=most)
         return [Untold(*row) for row in rows]
 
     async def tell_by(self, untold: Untold, at: datetime) -> None:
-        """Schedule the next refresh of its study, in case `told` does not follow."""
+        """Schedule the next refresh of the PDF's study, unless `told` is called before."""
         await self._tell_by(untold, micros(at))
 
     async def told(self, untold: Untold) -> None:
-        """Mark the study as refreshed, and release messages that wait for this PDF (D28)."""
+        """Note that the study's resources show the PDF, and release messages that wait for it (D28)."""
         await self._tell_by(untold, _NEVER)
         key = {"study_id": untold.study_id, "report_id": untold.report_id}
         await self._engine.do(lambda: ask(DUE_NOW, **key, now=micros(clock.now())))
@@ -220,7 +220,7 @@ class Pdfs:
         return pdf
 
     async def with_data(self, known: Mapping[str, PdfFacts], most: int) -> dict[str, PdfFacts]:
-        """Return the facts of PDFs by report id, with the bytes of stored ones no larger than `most`."""
+        """Add the bytes of stored PDFs no larger than `most` to these facts by report id."""
         facts_of = dict(known)
         for report_id, facts in known.items():
             pdf = await self.current(report_id)
@@ -230,7 +230,7 @@ class Pdfs:
         return facts_of
 
     async def read(self, pdf: StoredPdf, first: int, last: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `first` to `last`, counted from 0 and both included, in pieces of at most `CHUNK`.
+        """Yield the bytes from `first` to `last` (from 0, both included), in pieces of at most `CHUNK`.
 
         Raises:
             StoreUnavailable: another PDF replaced this one meanwhile.
@@ -244,7 +244,7 @@ class Pdfs:
 
 
 class PdfClaim:
-    """Claim to a PDF that this process fetches. `size` is the number of bytes written, `before` the PDF stored earlier.
+    """Claim to fetch one PDF. `size` counts the bytes written, `before` is the PDF stored earlier.
 
     Every method raises `Overtaken` and `StoreUnavailable`; then nothing was done.
     """
@@ -269,7 +269,7 @@ class PdfClaim:
         return before is not None and before.text == self._text and before.sha1 != self._hash.hexdigest()
 
     async def write(self, data: bytes) -> None:
-        """Add bytes. At most one chunk stays in memory; full chunks are stored."""
+        """Add fetched bytes; full chunks are stored, and at most one stays in memory."""
         self._hash.update(data)
         self.size += len(data)
         self._rest += data
@@ -278,7 +278,7 @@ class PdfClaim:
             del self._rest[:CHUNK]
 
     async def keep(self) -> Untold:
-        """Make the written bytes the report's PDF; its study does not show it yet.
+        """Store the written bytes as the report's PDF; the resources of its study do not show it yet.
 
         The same bytes for the same text change nothing: the earlier generation stays.
         """
@@ -293,11 +293,11 @@ class PdfClaim:
         return Untold(self.wanted.report_id, self.wanted.study_id, made.generation)
 
     async def again(self, at: datetime, code: str, attempts: int) -> None:
-        """Schedule another attempt at `at`, after `attempts` failures in a row for the reason `code`."""
+        """Schedule another fetch at `at`, after `attempts` failures in a row for the reason `code`."""
         await self._end(AGAIN, self.before, due=micros(at), code=code, attempts=attempts)
 
     async def give_up(self, code: str, attempts: int) -> None:
-        """Give the PDF up: it is not tried again unless its report gets another text."""
+        """Stop trying to fetch the PDF, until the text of its report changes."""
         await self._end(GIVE_UP, self.before, code=code, attempts=attempts)
 
     async def _add(self, data: bytes) -> None:
@@ -323,7 +323,7 @@ class PdfClaim:
 
 
 def sweep(report_id: str, current: StoredPdf | None) -> Steps[None]:
-    """Delete every generation of a report but the current one, also one that is being written."""
+    """Delete all stored PDFs of a report except the current one, also one that is being written."""
     # `0` follows `/` in byte order
     generation = current.generation if current else ""
     yield from ask(SWEEP, first=f"{report_id}/", last=f"{report_id}0", current=generation)
@@ -335,6 +335,6 @@ def _stored(row: Any) -> StoredPdf | None:
 
 
 def _digest(report: Report | None) -> str:
-    """Return a digest of N(text), the normal form by which texts are compared (D20)."""
+    """Return a digest of the report's text in normal form, N(text), by which texts are compared (D20)."""
     text = normal_form((report.text if report else None) or "")
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Write a study: its rows, rendered resources and claims, in one commit that several studies may share.
+"""Make the rows, resource versions and patient claims to store for a mapped study; intake.py writes them.
 
 Carries out no clause of a standard; decision D29.
 Proved by tests/contract/test_patients.py and tests/gateway/store/studies/test_render_versions.py.
@@ -55,7 +55,7 @@ def rendered(  # noqa: PLR0913
     signed: Mapping[str, str | None],
     shapes: Shapes | None = None,
 ) -> list[RenderedVersion]:
-    """Return the resources as versions to be stored.
+    """Render resources as versions to store.
 
     `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
     `signed` has the signing instant of a report by the id of its DiagnosticReport. `shapes` are those accepted before.
@@ -68,7 +68,7 @@ def rendered(  # noqa: PLR0913
 
 
 class _Rendering(NamedTuple):
-    """All that is stored of a resource's content."""
+    """Stored form of a resource's content: its bytes and index values."""
 
     stored: bytes
     terms: Sequence[Term]
@@ -102,12 +102,12 @@ def _made(  # noqa: PLR0913, PLR0917
 
 @lru_cache(maxsize=1024)
 def _again(data: bytes, zone: tzinfo) -> _Rendering:
-    """Return the rendering of a resource that is the same in many studies, such as an Organization."""
+    """Return the cached rendering of a resource that many studies share, such as an Organization."""
     return _rendering(json.loads(data), data, zone, None, {})
 
 
 def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None, seen: Seen) -> _Rendering:
-    """Return the rendering of a resource; `data` is its JSON, which begins with type, id and meta."""
+    """Render a resource with its index values; `data` is its JSON, beginning with type, id and meta."""
     before, _, behind = data.partition(_META)
     index_rows = rows(resource, zone, signed=signed, seen=seen)
     terms, term_set = divided(index_rows.terms)
@@ -117,7 +117,7 @@ def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None, se
 
 
 def said_of(faults: Sequence[MappingIssue]) -> str:
-    """Return the faults of a suppressed resource as JSON: codes and places, never values."""
+    """Return the faults of a suppressed resource as JSON: only codes and places, never values."""
     return json.dumps([{"pointer": one.pointer, "code": one.code} for one in faults])
 
 
@@ -127,7 +127,7 @@ _NOBODY: Final[Mapping[str, int]] = {}
 
 @dataclass(frozen=True, slots=True)
 class StudyWrite:
-    """Everything that is written of a study. `row` are columns of `study`.
+    """All that one ingest writes of a study. `row` has columns of the table `study`.
 
     `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims.
     `carried` are patients who take over the verdict on one whom they replace since a merge. `pdfs`
@@ -168,7 +168,7 @@ class StudyWrite:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPatient:
-    """Patient that a study names, as a resource. An unchanged one leaves the stored claim's body as it is."""
+    """Patient resource that a study claims. If unchanged, the stored body of the claim is kept."""
 
     resource: Json
     is_changed: bool
@@ -196,7 +196,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     match: MatchWrite | None = None,
     made: Sequence[RenderedVersion] | None = None,
 ) -> StudyWrite:
-    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
+    """Build the `StudyWrite` of a mapped study. `resources` are those to store, without the Patients.
 
     With `shapes`, they are judged by shape. `made` are their versions, if they were made before.
     """
@@ -243,7 +243,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
 
 
 def _claims(known: KnownStudy, study: Study, claimed: Sequence[ClaimedPatient], now: int) -> list[dict[str, Any]]:
-    """Return the study's claims. The newest study of a patient describes the patient (D12)."""
+    """Return the study's claims about its patients; the newest study of a patient describes the patient (D12)."""
     study_date, signed = recency(study, instant(now))
     stored = {str(row[0]): bytes(row[4]) for row in known.claims if row[1] == study.study_id}
     claims = []
@@ -256,7 +256,7 @@ def _claims(known: KnownStudy, study: Study, claimed: Sequence[ClaimedPatient], 
 
 
 def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """Return the patient as the newest study describes it; None if no study names the patient any more."""
+    """Return the Patient as the newest study describes it; None if no study names the patient any more."""
     mine = [one for one in claims if one["patient_id"] == patient_id]
     own = [(str(one["study_date"]), int(one["signed"]), study_id, one["body"]) for one in mine]
     rows = [row for row in known.claims if row[0] == patient_id and row[1] != study_id]
@@ -265,7 +265,7 @@ def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[
 
 
 def _users_as_of(fetched: Fetched, resources: Sequence[Json]) -> dict[str, int]:
-    """Return when each user was read, by the ids of the Practitioner and roles made from the user."""
+    """Return when each user was read, by the ids of the Practitioner and PractitionerRoles made from the user."""
     as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
     roles = [one["id"] for one in resources if one["resourceType"] == "PractitionerRole"]
     whose = {one: one.rpartition("-")[0] for one in roles}

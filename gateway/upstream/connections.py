@@ -1,4 +1,4 @@
-"""Connections to the AutoScribe REST API: nothing of the environment, no redirects, no cookies.
+"""HTTP connections to the AutoScribe API: no redirects, no cookies, and nothing from the environment, such as proxies.
 
 https://www.python-httpx.org/advanced/transports/. For each request, httpcore asks all idle connections of a pool twice
 whether the server has closed them, which takes longer than the request itself. So each connection has its own pool.
@@ -24,7 +24,7 @@ _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "ident
 
 
 class ApiConnections:
-    """Connections with the same headers for each request: one for each request at one time, the latest used first."""
+    """Connections with fixed headers, one for each simultaneous request; the last used is used first."""
 
     def __init__(self, upstream: Upstream, headers: Mapping[str, str]) -> None:
         """Open no connection yet."""
@@ -39,7 +39,7 @@ class ApiConnections:
     async def answer(
         self, method: str, url: str, parameters: Mapping[str, str], headers: Mapping[str, str]
     ) -> AsyncIterator[httpx.Response]:
-        """Send a request, and yield its answer, whose body is still to be read, while the block runs.
+        """Send a request, and yield its answer while the block runs; the body is still to be read.
 
         Raises:
             httpx.HTTPError, httpx.InvalidURL: the request could not be sent, or no answer came.
@@ -71,7 +71,7 @@ class ApiConnections:
             await connection.aclose()
 
     async def _close_unused(self) -> None:
-        """Close the connections that were not used for a while: AutoScribe may have closed its end."""
+        """Close connections unused for a while, since AutoScribe may have closed its end."""
         while self._idle and self._idle[0][0] < clock.monotonic() - _EXPIRY:
             await self._idle.popleft()[1].aclose()
 
@@ -102,7 +102,7 @@ def _timeout() -> httpx.Timeout:
 
 
 def _tls_and_proxy(upstream: Upstream) -> tuple[ssl.SSLContext, httpx.Proxy | None]:
-    """Return what the settings alone say: no proxy, netrc or certificates of the environment."""
+    """Return TLS and proxy as the settings say, with no proxy, netrc or certificates from the environment."""
     tls = httpx.create_ssl_context(trust_env=False)
     if upstream.ca_file is not None:
         tls.load_verify_locations(upstream.ca_file)

@@ -52,7 +52,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """Broken connection: the name of its exception, never the exception's text.
+    """Broken connection: only the name of its exception, never the exception's text.
 
     `sent`: the request may have reached the server. `trusted`: the server's certificate was not refused.
     """

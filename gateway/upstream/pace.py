@@ -21,7 +21,7 @@ RECOVERY: Final = 10.0
 
 
 class Pace:
-    """Limiter shared by all requests of the crawl, which get their turns in the order of arrival.
+    """Limiter for all requests of the crawl; they are sent in the order of arrival.
 
     `most` is the maximum of simultaneous requests, `limit` the present one, of which this process sends its share among
     `processes`; `under_way` counts unanswered requests. `on_closed` is called when AutoScribe asks to wait.
@@ -46,7 +46,7 @@ class Pace:
         return max(1, self.limit // self.processes)
 
     def share(self, processes: int) -> None:
-        """Send only this process's share of the requests, of so many processes; at least one at a time."""
+        """Take only this process's share of the requests, for so many processes; at least one at a time."""
         self.processes = max(1, processes)
         self._freed.set()
 
@@ -57,7 +57,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Wait until a request may be sent; yield the instant (monotonic), for `answered`."""
+        """Wait until a request may be sent; yield the monotonic instant, to pass to `answered`."""
         async with self._line:
             await self._wait()
             self.under_way += 1
@@ -68,7 +68,7 @@ class Pace:
             self._freed.set()
 
     def answered(self, begun: float, error: UpstreamError | None) -> None:
-        """Adjust the pace to the outcome of a request whose turn began then: success, or that error."""
+        """Adjust the limit to the outcome of a request that was sent at that instant: success, or that error."""
         now = clock.monotonic()
         if error is not None and error.retry_after is not None:
             self._close(now, min(error.retry_after, LONGEST_WAIT))
@@ -97,7 +97,7 @@ class Pace:
         self.on_closed()
 
     def _slow_down(self, now: float, begun: float) -> None:
-        """Halve the limit, once for all requests that were under way together."""
+        """Halve the limit; once for all requests that ran at the same time."""
         if begun >= self._lowered:
             self._lowered = now
             self.limit = max(1, self.limit // 2)

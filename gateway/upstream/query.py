@@ -43,7 +43,7 @@ class UserFilters(TypedDict, total=False):
 
 
 def selector(study_id: str | None, study_instance_uid: str | None) -> dict[str, str]:
-    """Return the one selector of a study.
+    """Return the query parameter that selects a study by its one id.
 
     Raises:
         BadRequest: none or both are given, or the value cannot be an id.
@@ -56,7 +56,7 @@ def selector(study_id: str | None, study_instance_uid: str | None) -> dict[str, 
 
 
 def checked(kind: str, value: str) -> str:
-    """Return an id that can be sent.
+    """Check that an id can be sent, and return it.
 
     Raises:
         BadRequest: it is empty, `.`, `..` or has characters that cannot be printed.

@@ -1,4 +1,4 @@
-"""Answer AutoScribe's questions about a study from the hospital's orders and the stored reports.
+"""Answer AutoScribe's questions about a study, from a hospital's orders and the stored reports.
 
 AutoScribe REST API, webhooks `patient_study.enrichment_requested` and `clinical_context.enrichment_requested`;
 decisions D36, D48. Numbers are stored as told before the answer is given. Whatever is not sure is not said.
@@ -61,7 +61,7 @@ NOTHING: Final = GivenAnswer({})
 
 @dataclass(frozen=True, slots=True)
 class HospitalAnswers:
-    """Source of answers, over a store and a site's settings.
+    """Answers to AutoScribe's questions, from a store and a site's settings.
 
     An order of more than so many days before a question answers no study of today: `order_days` by source.
     """
@@ -128,7 +128,7 @@ class HospitalAnswers:
     async def _orders(
         self, question: StudyQuestion, facilities: Sequence[Facility], authorities: Authorities
     ) -> list[KnownOrder]:
-        """Read the orders of the question, with their groups, their other records, and what replaced them."""
+        """Read the orders that a question is about, with their groups, other records, and replacements."""
         found: dict[int, KnownOrder] = {}
         asked: set[str] = set()
         wanted = {key_text(key) for one in facilities for key in search_keys(question, one, authorities)}
@@ -155,7 +155,7 @@ class HospitalAnswers:
 
 
 def answers_of(engine: Engine, site: Site, order_days: Mapping[str, int]) -> HospitalAnswers | None:
-    """Return the source of answers; None if no facility names a clinic, so that nothing can be answered."""
+    """Return the source of answers; None if no facility names a clinic, since then no question can be answered."""
     has_clinic = any(facility.clinic_ids for facility in site.facilities.values())
     return HospitalAnswers(engine, site, order_days) if has_clinic else None
 
@@ -168,7 +168,7 @@ def _chosen(states: Sequence[bytes], wanted: WantedPriors, site: Site) -> tuple[
 def _numbers(
     question: StudyQuestion, orders: Iterable[KnownOrder], facilities: Iterable[Facility], authorities: Authorities
 ) -> set[HospitalNumber]:
-    """Numbers whose merges count: those of the orders' patients, and the question's under each of their types."""
+    """Return the patient numbers whose merges matter: the orders', and the question's under each type code."""
     theirs = {one for order in orders for one in authorities.patient_numbers(order.patient.numbers, order.source)}
     systems = {facility.mrn.system for facility in facilities if facility.mrn}
     ours = {
@@ -181,7 +181,7 @@ def _numbers(
 
 
 def _text(data: Any, key: str) -> str:
-    """Text of a key without outer spaces; empty if it is no text, too long, or has characters of control."""
+    """Return the text of a key, stripped; empty if it is no text, too long, or has control characters."""
     value = data.get(key) if isinstance(data, dict) else None
     if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
         return ""

@@ -1,4 +1,4 @@
-"""Build the webhook inbox of one loop over a store: what its endpoint records in, and answers from.
+"""Build the webhook inbox of one event loop: it stores deliveries and answers questions.
 
 Carries out no clause of a standard; decisions D18, D42, D48.
 Proved by tests/contract/test_told.py.
@@ -26,7 +26,7 @@ def inbox_of(  # noqa: PLR0913, PLR0917 (the parts of an inbox)
     note_signature: Callable[[bool], None],
     note_shown: NoteShown | None = None,
 ) -> WebhookInbox:
-    """Build the inbox. `order_days` are those of the sources of orders.
+    """Build the inbox; `order_days` says for how long after its end an order may still match, by source.
 
     `note_shown` notes in the audit what an answer shows, None if there is no audit.
     """

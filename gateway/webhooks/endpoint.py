@@ -1,4 +1,4 @@
-"""Webhook endpoint `POST /webhooks/autoscribe`: verify an event, store the event, and only then answer.
+"""Webhook endpoint `POST /webhooks/autoscribe`: verify an event, store it, and only then answer.
 
 AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is
 processed later (`gateway.webhooks.worker`). Requests to a viewer, worklist or archive are answered "not authorised". An
@@ -61,12 +61,12 @@ NoteShown = Callable[[Scope, str, Sequence[str]], None]
 
 
 def _unnoted(_: bool) -> None:
-    """Note nothing."""
+    """Note nothing: stands in for the audit where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookInbox:
-    """Dependencies of the endpoint. `wake` notifies the worker of a recorded delivery. Times in seconds.
+    """Everything that the endpoint uses. `wake` tells the worker of a stored delivery. Times in seconds.
 
     `note_signature` is called for each signature: True if it holds. `answers` knows the hospital's orders; without it
     every question is answered with nothing. `note_shown` notes in the audit what an answer shows, before it is given.
@@ -88,7 +88,7 @@ class WebhookInbox:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """Answer to a delivery, with the values that are counted."""
+    """Answer to a delivery, with what the metrics count."""
 
     status: HTTPStatus
     outcome: str
@@ -104,7 +104,7 @@ def webhook_routes() -> list[Route]:
 
 
 class _Door:
-    """ASGI application: as a class it gets requests of every method, and answers each."""
+    """ASGI application of the endpoint; a class, since it must answer requests of every HTTP method."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = PATH
@@ -160,7 +160,7 @@ async def _body(inbox: WebhookInbox, request: Request) -> bytes | _Reply:
 
 
 async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, kind: str, until: float) -> _Reply:
-    """Answer a genuine event, once the data to keep are stored, at the loop's time `until` at the latest.
+    """Answer a verified event, after its data are stored; at the loop's time `until` at the latest.
 
     Raises:
         WireError: its data do not follow the contract.
@@ -181,7 +181,7 @@ async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, ki
 
 
 async def _with_answer(inbox: WebhookInbox, told: Event, reply: _Reply, until: float) -> _Reply:
-    """Put the answer to a question into the reply; nothing if it fails or is not there in time."""
+    """Add the answer to a question to the reply, unless it fails or takes too long."""
     ask = _ASKED.get(told.kind)
     if ask is None or inbox.answers is None:
         return reply
@@ -205,7 +205,7 @@ async def _about_context(answers: HospitalAnswers, told: Event) -> GivenAnswer:
 
 
 def _audited(note: NoteShown, reply: _Reply, scope: Scope, request_id: str) -> _Reply:
-    """Note in the audit what a reply shows; without the audit it shows nothing (D42)."""
+    """Write to the audit what a reply shows; if that fails, the reply shows nothing (D42)."""
     try:
         note(scope, request_id, reply.shown)
     except Exception as error:
@@ -231,7 +231,7 @@ async def _keep_unknown(inbox: WebhookInbox, delivery: WebhookDelivery, told: Ev
 
 
 async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
-    """Store the accession number and patient id of a study (D18); the study itself is not changed."""
+    """Store the accession number and patient id of a study (D18); the stored study is not changed here."""
     order = enrichment(told.data)
     if order.accession_number is None and order.patient_id is None:
         return _Reply(HTTPStatus.OK, "answered", {}, told.kind)
@@ -252,7 +252,7 @@ _KINDS: Final = HANDLERS.keys() | _NOT_DONE_HERE.keys()
 
 
 def _refusal(status: HTTPStatus, outcome: str, kind: str = "none", headers: Mapping[str, str] | None = None) -> _Reply:
-    """Return a refusal with a fixed word; an unverified sender does not learn what is wrong with its signature."""
+    """Refuse with a fixed word, so that an unverified sender does not learn what is wrong with its signature."""
     error = "unauthorized" if status == HTTPStatus.UNAUTHORIZED else outcome
     return _Reply(status, outcome, {"success": False, "error": error}, kind, headers or {})
 

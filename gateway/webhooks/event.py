@@ -42,7 +42,7 @@ _ENRICHMENT: Final[Shape] = {
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
-    """Delivery whose signature holds: its id, when it was signed, and the body as text."""
+    """Delivery with a valid signature: its id, when it was signed, and the body as text."""
 
     webhook_id: str
     signed: datetime
@@ -72,7 +72,7 @@ class Enrichment:
 
 
 class Verifier:
-    """Checker of signatures, with the keys of `settings.webhook.secrets`."""
+    """Checker of signatures with the keys in `settings.webhook.secrets`."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._hooks = tuple(map(Webhook, secrets))
@@ -83,7 +83,7 @@ class Verifier:
         return bool(self._hooks)
 
     def verified(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime) -> WebhookDelivery | Refusal:
-        """Return the delivery, or why it is refused; header names in lower case, as in ASGI.
+        """Verify a delivery, or return why it is refused; header names in lower case, as in ASGI.
 
         The library's own check uses another clock and raises assorted errors for malformed headers, so only its signing
         is used here. No headers or bytes make this method raise.
@@ -123,7 +123,7 @@ def event(text: str) -> Event:
 
 
 def delivered(data: Any) -> dict[str, str]:
-    """Return the data to keep of a `report.delivered`: the ids. Its text and its presigned URL are not kept.
+    """Return what the gateway keeps of `report.delivered`: the ids. Text and presigned URL are not kept.
 
     Raises:
         WireError: the data do not follow the contract.

@@ -19,7 +19,7 @@ EVERY: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """Signatures `refused` since the last one that held; `held` is when that was (ISO 8601), empty for never."""
+    """Count of signatures `refused` since the last valid one, and when that came in `held` (ISO 8601; empty: never)."""
 
     refused: int = 0
     held: str = ""

@@ -72,7 +72,7 @@ def to_fhir(
 def _report_resources(
     made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]
 ) -> list[Json]:
-    """Build the resources of one report, or take them as before.
+    """Build the resources of one report, or reuse those of an equal input.
 
     An original shows the signed addenda of its patient, newest first; an older addendum shows all newer reports:
     addenda, and an original that changed since (D12, D17).
@@ -99,7 +99,7 @@ def _report_resources(
 
 
 def _given(made: Scene, parts: ReportParts, addenda: Sequence[ReportParts], orders: Sequence[Json]) -> tuple[Any, ...]:
-    """All that the resources of a report are made of, for the comparison with those made before."""
+    """Return everything that a report's resources depend on, to compare with an earlier input."""
     subject, study = parts.subject, made.study
     of_patient = subject is made.subject, subject.number, subject.snapshot.date_of_birth, subject.snapshot.sex
     of_study = study.study_id, study.modality, made.snapshot.referring_physician_name

@@ -157,7 +157,7 @@ def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
 
 
 def is_whole(resource: Json) -> bool:
-    """True if the resource breaks no rule of its type: what else `faults` checks, it checks in one object alone."""
+    """True if the resource breaks no rule of its own type; `faults` checks the rest one object at a time."""
     row = RESOURCE_TYPES.get(resource.get("resourceType", ""))
     return row is not None and not any(_of_whole(resource, row))
 

@@ -1,4 +1,4 @@
-"""Validate every FHIR resource before storage, by the R4B classes of a library and by our own invariants.
+"""Validate every FHIR resource before storage, by a library's R4B classes and by our own invariants.
 
 https://hl7.org/fhir/R4/validation.html, https://hl7.org/fhir/R4/datatypes.html#primitive,
 https://hl7.org/fhir/R4/json.html, decisions D2 and D45. The elements of the resources we make are the same in R4B and
@@ -135,7 +135,7 @@ Key = tuple[str | type, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
-    """Objects at one path with the same keys and JSON types: what is to be checked in each."""
+    """Shape of objects at one path (same keys and JSON types), with the checks for each value."""
 
     rule: Rule | None
     values: tuple[tuple[str, Check], ...]
@@ -146,7 +146,7 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """A path without index: its last name, the class of the objects there, the kinds seen, and the places below.
+    """Path without indices: its last name, the class of its objects, the shapes seen, and the paths below.
 
     The name of the place of a resource is its type.
     """
@@ -159,11 +159,11 @@ class _Place:
 
 
 class _Unlike(Exception):
-    """The object has a key or type that the classes do not expect there, or a value that R4 does not allow."""
+    """Signal that an object has a key or type that no class expects there, or a value that R4 does not allow."""
 
 
 class Shapes:
-    """Shapes that one process has seen accepted, under one version of the mapping: in memory, at most 10,000.
+    """Shapes of accepted resources in one process, under one version of the mapping: at most 10,000, in memory.
 
     `is_trusted` is False once a resource of an accepted shape was refused by the classes: then none is remembered.
     """
@@ -178,12 +178,12 @@ class Shapes:
         return len(self._accepted)
 
     def accept(self, resource: Json) -> bool:
-        """True if the classes accept this resource, by its shape and primitives, and our invariants its objects."""
+        """True if a resource has an accepted shape, valid primitives, and keeps our invariants."""
         found = self._found(resource, is_new=False) if self.is_trusted else None
         return found is not None and found in self._accepted
 
     def _found(self, resource: Json, *, is_new: bool) -> frozenset[_Kind] | None:
-        """Return the shape of a resource; None if something in it is for the classes alone to judge."""
+        """Return the shape of a resource; None if only the classes can judge something in it."""
         root = self._roots.get(resource.get("resourceType", ""))
         if root is None:
             return None
@@ -200,14 +200,14 @@ class Shapes:
         return self._passed % SAMPLED == 0
 
     def learn(self, resource: Json) -> None:
-        """Remember the shape of a good resource, unless something in it is for the classes alone to judge."""
+        """Remember the shape of an accepted resource, unless only the classes can judge something in it."""
         if self.is_trusted and len(self._accepted) < MOST_SHAPES:
             found = self._found(resource, is_new=True)
             if found is not None:
                 self._accepted.add(found)
 
     def distrust(self) -> None:
-        """Forget all shapes for good: the classes refused a resource of an accepted shape."""
+        """Forget all shapes for good, since the classes refused a resource of an accepted shape."""
         self.is_trusted = False
         self._accepted.clear()
 
@@ -387,12 +387,12 @@ def judge_all(resources: Sequence[Json], shapes: Shapes | None = None) -> list[t
 
 
 def _are_good(pairs: Sequence[tuple[Json, Json]]) -> bool:
-    """True if neither the classes nor our invariants find a fault in these resources, given with their parts."""
+    """True if neither classes nor invariants find a fault in these resources, given with their parts."""
     return not any(_refusals(part) for _, part in pairs) and not any(faults(*pair) for pair in pairs)
 
 
 def _parts(resources: Sequence[Json]) -> list[Json]:
-    """Return each resource without the elements that are the same objects as in an earlier one of its type."""
+    """Return each resource without the parts that are the same objects as in an earlier one of its type."""
     seen: set[tuple[str, str, int]] = set()
     parts = []
     for resource in resources:

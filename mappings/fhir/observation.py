@@ -232,7 +232,7 @@ def _role(parts: ReportParts, place: int) -> Role:
 def _amended(
     parts: ReportParts, addenda: Sequence[ReportParts], section: tuple[int, str, str], *, is_flagged: bool
 ) -> str:
-    """Content of a section, after the text that supersedes it; the flag of a critical one stands below its header."""
+    """Text of a section's Observation: the newer text that supersedes it, if any, then the section itself."""
     place, label, content = section
     is_concluding = label in _CONCLUDING
     has_copy = any(part.role == "copy" for part in parts.passages)

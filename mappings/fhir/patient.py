@@ -41,7 +41,7 @@ def patient_link(patient_id: str, link_type: str) -> Json:
 
 
 def replaced_patients(resource: Json, identity: Identity) -> Iterator[Json]:
-    """Yield the Patients that the Patient `resource` replaces: described as it is, inactive, with the old number."""
+    """Yield the Patients that `resource` replaces: described like it, inactive, with the old number."""
     for one in identity.replaced:
         yield {
             **resource,
@@ -53,22 +53,22 @@ def replaced_patients(resource: Json, identity: Identity) -> Iterator[Json]:
 
 
 def survivor_id(resource: Mapping[str, Any]) -> str:
-    """Return the id of the Patient by which a merge replaced this one; empty if it stands for itself."""
+    """Return the id of the Patient that replaced this one in a merge; empty if none did."""
     return next(iter(_linked(resource, _REPLACED_BY)), "")
 
 
 def replaced_ids(resource: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the Patients whom this one replaces since a merge."""
+    """Return the ids of the Patients that this one replaced in merges."""
     return _linked(resource, REPLACES)
 
 
 def is_replaced(resource: Mapping[str, Any]) -> bool:
-    """True for a Patient that a merge replaced by another one."""
+    """True for a Patient that another one replaced in a merge."""
     return bool(survivor_id(resource))
 
 
 def described(claims: Sequence[bytes]) -> bytes | None:
-    """Return the Patient that these descriptions give, oldest first: the newest one; None if there is none.
+    """Return the Patient as the newest of these descriptions (oldest first) gives it; None if there is none.
 
     One of an active Patient goes before all of a replaced one. It gets the old numbers and links of the others.
     """
@@ -201,7 +201,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
 def taken_patient_ids(
     resources: Iterable[Mapping[str, Any]], held: Callable[[str], Iterable[Mapping[str, Any]]]
 ) -> frozenset[str]:
-    """Ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
+    """Return the ids of Patients in `resources` that are other people than those `held` under the same ids (D12)."""
     return frozenset(_patient_ids(are_two_people, resources, held))
 
 

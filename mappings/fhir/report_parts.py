@@ -87,7 +87,7 @@ def ordered_examination(procedure: StatedCode) -> Json | None:
 
 
 def _code(text: str) -> str:
-    """Return a code as FHIR has it: single blanks alone between its parts (R4 datatypes, code)."""
+    """Return a code as FHIR allows it: its parts separated by single blanks (R4 datatypes, code)."""
     return " ".join((line(text) or "").split())
 
 
@@ -146,7 +146,7 @@ class ReportParts:
 
 
 def parts_as_before(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
-    """Build the shared parts of a report (`report_parts`), or take them as before."""
+    """Build the shared parts of a report (`report_parts`), or reuse those of an equal input."""
     study, subject = scene.study, scene.subjects[report.report_id]
     of_study = study.is_cancelled, bool(study.completed), study.study_description, study.modality
     of_signer = radiologist.reference, study.users.get(report.user_id)

@@ -209,7 +209,7 @@ ENDS: Final[dict[str, dict[str, str] | None]] = {
 
 
 def types_at(*places: Place) -> tuple[str, ...]:
-    """Return the types at these places, in the order of the table."""
+    """Return the resource types of these kinds of place (column `place` of the table), in the order of the table."""
     return tuple(row.name for row in _ROWS if row.place in places)
 
 

@@ -79,7 +79,7 @@ class Scene:
         return tuple(dict.fromkeys(self.subjects.values()))
 
     def as_before(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
-        """Return what `make` makes of `given`, and of nothing else, with its issues; as before if that was equal."""
+        """Return the result of `make` for `given`, with its issues; reuse an earlier one if `given` was equal."""
         return self.reuse.of_noted(place, given, make, self.issues)
 
     def warn(self, code: str, pointer: str, action: str) -> None:

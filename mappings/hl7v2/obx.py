@@ -111,7 +111,7 @@ def observation_segments(result: Result) -> list[str]:
 
 
 def _given(result: Result) -> tuple[Any, ...]:
-    """All that the OBX of a message are made of, for the comparison with those made before."""
+    """Return everything that the OBX of a message depend on, to compare with an earlier input."""
     study, lead = result.study, result.lead
     peers, reports = list(map(_given_of, result.peers)), list(map(_given_of, result.reports))
     of_study = study.study_instance_uid, study.technologist_technique, study.technologist_notes, study.users

@@ -193,7 +193,7 @@ def _causes_by_order(asked: AskedMessage, signed: Subjects | None) -> tuple[Caus
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message to be queued: its cause, and `made`, its rendering or the reason that nothing is sent.
+    """Message to queue: its cause, and in `made` its rendering or the reason that nothing is sent.
 
     A later whole message with the same `key` replaces this one; `key` is None if nothing is sent. `carried` are the ids
     of the reports in a full restatement, which then need no other message.

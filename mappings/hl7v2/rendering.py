@@ -58,7 +58,7 @@ from mappings.values.text import is_merged
 
 
 class AskedMessage(NamedTuple):
-    """Arguments of the mapping to one message."""
+    """Study, cause, settings, receiver and facts: all that one message is mapped from."""
 
     study: Study
     cause: Cause
@@ -69,7 +69,7 @@ class AskedMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MessagePlace:
-    """Patient of a message, the reports that share its number, and the orders, each with its number.
+    """Patient of a message, the reports filed under its number, and the orders, each with its number.
 
     `report` caused the message; it is None if it is gone. `peers` are all reports about the patient. `lead` is the
     newest original among them: order and examination come from it. `number` is EI.1 of OBR-3 as the gateway makes it.
@@ -93,7 +93,7 @@ class MessagePlace:
 
 
 def place(asked: AskedMessage, signed: Mapping[str, Subject] | None = None) -> MessagePlace | MappingIssue:
-    """Find the place of a cause's message, or the reason that there is none.
+    """Find patient, reports and orders of a cause's message, or the reason that there is none.
 
     `signed` are the `signed_subjects`, which all messages of a study share; they are found here if None.
     """
@@ -115,7 +115,7 @@ def _is_standing(asked: AskedMessage) -> bool:
 
 
 def _final(asked: AskedMessage, report: Report, signed: Mapping[str, Subject] | None) -> MessagePlace | MappingIssue:
-    """Place a signed report, with all reports under its number."""
+    """Find the place of a signed report's message, with all reports under its number."""
     if not report.is_completed:
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
     if asked.cause.kind == "draft_cancelled":
@@ -167,7 +167,7 @@ def _subjects(asked: AskedMessage, drafts: Iterable[Report]) -> dict[str, Subjec
 
 
 def _place_of_draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
-    """Place an unsigned report. Drafts about one patient share a message; an addendum with its own order is alone."""
+    """Find the place of a draft's message; the patient's drafts share one, except addenda with their own order."""
     study, pointer = asked.study, f"{report.pointer}/status"
     if study.is_cancelled or asked.receiver.send_drafts == "off" or not is_shown_draft(report, asked.site):
         return MappingIssue("report-not-signed", "information", pointer, "no draft is sent in v2")
@@ -190,7 +190,7 @@ def _place_of_draft(asked: AskedMessage, report: Report) -> MessagePlace | Mappi
 
 
 def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | MappingIssue:
-    """Place a cancellation, with the reports left under its number: none if it had its own number."""
+    """Find the place of a cancellation's message, with the reports left under its number."""
     study, is_draft = asked.study, asked.cause.kind == "draft_cancelled"
     if report is None:
         return _unclear("whose addendum it was is not known: an operator takes it back")
@@ -219,7 +219,7 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
 def _empty_place(
     asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
 ) -> MessagePlace | MappingIssue:
-    """Return a place with no reports left, if its patient is known."""
+    """Return the place of a message that leaves no reports under its number; an issue if its patient is unknown."""
     snapshot = subject.snapshot
     if not (subject.identity.is_linked or snapshot.mrn or snapshot.patient_name):
         return _unclear("nothing says whose report it was: an operator takes it back")
@@ -307,7 +307,7 @@ def _fixed_numbers(asked: AskedMessage, known: Mapping[str, Subject], subject: S
 
 
 def _shared(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
-    """Number that the gateway makes for a patient's reports; no other patient or separate addendum has it."""
+    """Return the number made for a patient's reports; no other patient or separate addendum has it."""
     sent = asked.facts.filler_order_numbers
     sharing = [one for one in subject.reports if not is_apart(asked, one)]
     own = next((one for one in subject.reports if one.report_id == subject.number), None)
@@ -391,7 +391,7 @@ def _without_authority(subject: Subject, site: Site) -> MappingIssue | None:
 
 
 def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue | None:
-    """Find a fact about the patient that the receiver requires and that is missing: the message is then held."""
+    """Find a required fact about the patient that is missing: the message is then held."""
     if receiver.xpn_type == "off" and not value(subject.snapshot.patient_name):
         action = "the receiver takes no type of a name, by which alone PID-5 says that it is not known: held"
         return MappingIssue("name-absent", "error", f"{subject.pointer}/patientName", action)
@@ -510,7 +510,7 @@ def _merged(reports: Sequence[Report]) -> list[MappingIssue]:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Outline of a message.
+    """Outline of a message: its patient, numbers and keys, without the text.
 
     `restates`: supersession key. A whole message (`is_whole`) replaces unsent messages with the same key.
     `filler_order_numbers` are EI.1 of OBR-3 in each order, `report_ids` the reports with text in it, `patient_id` the
@@ -531,7 +531,7 @@ class Outline:
         return patient_id == self.patient_id or patient_id in self.replaced
 
     def apart(self) -> Outline:
-        """Return the outline for a receiver that follows no merge: to it, another number is another patient."""
+        """Return the outline for a receiver that follows no merges: another number is another patient there."""
         return replace(self, replaced=self.respelled)
 
 

@@ -339,7 +339,7 @@ def contradictions(receiver: Receiver) -> tuple[SiteError, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A switch with another value; `key` is the switch, or the changed entry of a map."""
+    """Change of one switch to another value; `key` is the switch, or the changed entry of a map."""
 
     switch: str
     value: Any
@@ -375,7 +375,7 @@ def _broken_rules(occasion: Occasion, receiver: Receiver) -> list[Rule] | None:
 
 
 def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:
-    """Yield each valid profile with one switch changed (for `status_map`, one entry changed)."""
+    """Yield each valid profile with one switch changed (for `status_map`, one entry)."""
     for turn in _all_turns(receiver):
         turned = replace(receiver, **{turn.switch: turn.value})
         if not conflicts(turned):

@@ -19,7 +19,7 @@ VERSIONS: Final = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.7")
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A field (0: the whole segment) missing in `versions` by `clause`; `said_by` names the field that replaces it."""
+    """Field (0: whole segment) missing in `versions` by `clause`; `said_by` names the field used instead."""
 
     segment: str
     field: int

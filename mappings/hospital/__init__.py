@@ -1,4 +1,4 @@
-"""Orders, visits and patient numbers of a hospital, apart from the form in which they came, and which study they fit.
+"""Orders, visits and patient numbers of a hospital, whatever messages they came in, and the studies they match.
 
 Carries out no clause itself: each module names its own.
 """

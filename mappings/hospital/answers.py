@@ -44,7 +44,7 @@ MOST_PRIORS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class StudyQuestion:
-    """Question of AutoScribe about a study: texts without outer spaces, empty for what it does not say.
+    """Question of AutoScribe about a study: stripped texts, empty for what it does not say.
 
     `patient_numbers` are all numbers of the patient that it gives: none may contradict, and one must agree.
     """
@@ -57,7 +57,7 @@ class StudyQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AgreedOrders:
-    """Orders that a question is about, with the facility under whose authorities they agree.
+    """Orders that a question is about, and the facility under whose authorities its numbers match them.
 
     `mrn` is the patient's number as it is said, empty if that is not clear. `values` are all numbers of the patient
     under the facility's MRN system, as the question and the orders have them.
@@ -70,14 +70,14 @@ class AgreedOrders:
 
 
 def clinic_facilities(site: Site, clinic_id: str) -> tuple[Facility, ...]:
-    """Facilities whose `clinic_ids` name this clinic; none for an unknown clinic."""
+    """Return the facilities whose `clinic_ids` name this clinic; none for an unknown clinic."""
     wanted = clinic_id.strip().casefold()
     every = dict.fromkeys(site.facilities.values())
     return tuple([one for one in every if wanted and wanted in (known.casefold() for known in one.clinic_ids)])
 
 
 def search_keys(question: StudyQuestion, facility: Facility, authorities: Authorities) -> tuple[OrderKey, ...]:
-    """Keys of the orders that a question can be about at one facility: the accession number's, and the study UID's."""
+    """Return the keys of orders that a question may be about at a facility: its accession number and study UID."""
     system = authorities.system_of("accession", facility)
     keys = []
     if system and question.accession:
@@ -88,7 +88,7 @@ def search_keys(question: StudyQuestion, facility: Facility, authorities: Author
 
 
 def agreed_orders(question: StudyQuestion, known: KnownHospital, at: datetime) -> AgreedOrders | None:
-    """Find the orders of the one group that agrees; None if none does, or more than one."""
+    """Find the one group of orders that matches the question; None if none does, or several do."""
     found = [
         agreed
         for facility in clinic_facilities(known.authorities.site, question.clinic_id)
@@ -98,7 +98,7 @@ def agreed_orders(question: StudyQuestion, known: KnownHospital, at: datetime) -
 
 
 def enrichment_answer(agreed: AgreedOrders) -> Answer:
-    """Answer to `patient_study.enrichment_requested`: what all orders say alike.
+    """Answer `patient_study.enrichment_requested` with the values on which all orders agree.
 
     The day of the study is not said: orders do not know it.
     """
@@ -120,7 +120,7 @@ def enrichment_answer(agreed: AgreedOrders) -> Answer:
 
 
 def context_answer(agreed: AgreedOrders, priors: Sequence[Mapping[str, str]]) -> Answer:
-    """Answer to `clinical_context.enrichment_requested`: indication and notes of the orders, and prior reports.
+    """Answer `clinical_context.enrichment_requested` with indication and notes of the orders, and prior reports.
 
     Notes that the contract has no room for are left out as a whole: part of them could mislead.
     """
@@ -135,7 +135,7 @@ def context_answer(agreed: AgreedOrders, priors: Sequence[Mapping[str, str]]) ->
 
 
 def told_beyond(answer: Mapping[str, Any], question: StudyQuestion) -> tuple[str, ...]:
-    """Numbers of an answer that AutoScribe did not say itself: they are no evidence when they come back."""
+    """Return an answer's numbers that AutoScribe did not have: coming back, they prove nothing."""
     given = {mrn_key(one) for one in question.patient_numbers}
     mrn = str(answer.get("mrn", ""))
     return (mrn,) if mrn and mrn_key(mrn) not in given else ()
@@ -168,7 +168,7 @@ def _agreed_at(facility: Facility, question: StudyQuestion, known: KnownHospital
 
 
 def _has_number(order: KnownOrder, numbers: Sequence[str], issuer: AssigningAuthority, known: KnownHospital) -> bool:
-    """True if an order's patient has one of the numbers, each the surviving one."""
+    """True if an order's patient has one of the numbers, after merges."""
     theirs = patient_numbers(order, known.authorities, known.merges)
     of_issuer = frozenset(one for one in theirs if one.authority == issuer.system)
     ours = frozenset(
@@ -178,7 +178,7 @@ def _has_number(order: KnownOrder, numbers: Sequence[str], issuer: AssigningAuth
 
 
 def _values(orders: Iterable[KnownOrder], issuer: AssigningAuthority, known: KnownHospital) -> Iterator[str]:
-    """Yield the patient's numbers under an authority as the orders have them."""
+    """Yield the patient's numbers under an authority, as the orders have them."""
     for order in orders:
         for number in order.patient.numbers:
             if any(one.authority == issuer.system for one in known.authorities.patient_numbers([number], order.source)):
@@ -186,7 +186,7 @@ def _values(orders: Iterable[KnownOrder], issuer: AssigningAuthority, known: Kno
 
 
 def _mrn(values: Iterable[str], orders: Iterable[KnownOrder], issuer: AssigningAuthority, known: KnownHospital) -> str:
-    """Number to say: the first as written that is the surviving one; empty if none is, or two are."""
+    """Return the MRN to answer: as first written, if it survives merges; empty if none does, or two do."""
     surviving = {
         number.value
         for order in orders
@@ -198,7 +198,7 @@ def _mrn(values: Iterable[str], orders: Iterable[KnownOrder], issuer: AssigningA
 
 
 def _name(family: str, given: str, middle: str) -> str:
-    """Name with a comma behind the family name, so that the order of its parts is plain; empty if a part is unknown."""
+    """Return the name with a comma after the family name; empty if a part is unknown."""
     first, *more = (_line(one) for one in (family, given, middle))
     return f"{first}, {' '.join(one for one in more if one)}" if first and more[0] else ""
 
@@ -217,13 +217,13 @@ def _day(born: str) -> str:
 
 
 def _one(values: Iterable[str]) -> str:
-    """The value that all orders have; empty if they differ, or one does not say it."""
+    """Return the value on which all orders agree; empty if they differ, or one lacks it."""
     every = {_line(value) for value in values}
     return every.pop() if len(every) == 1 else ""
 
 
 def _notes(lines: Sequence[str]) -> list[str]:
-    """Lines as few notes as the contract has room for; none if there are too many."""
+    """Join lines into as few notes as the contract allows; none if they do not fit."""
     notes: list[str] = []
     for line in lines:
         if len(NOTE + line) > LONGEST_NOTE:
@@ -255,7 +255,7 @@ _WHOLE_DATE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class PriorReport:
-    """Prior that may be told: `told` is the contract's object; the ids are those of what it shows."""
+    """Prior report for an answer: `told` is the contract's object; the ids are of what it shows."""
 
     told: dict[str, str]
     patient_id: str
@@ -264,7 +264,7 @@ class PriorReport:
 
 @dataclass(frozen=True, slots=True)
 class WantedPriors:
-    """Study of a question, with its facility, its patient's ids (`patient_ids`), and its orders.
+    """Study of a question, for finding priors: its facility, its patient's ids (`patient_ids`), and its orders.
 
     Name, birth date and sex of the orders may refuse a prior.
     """
@@ -276,13 +276,13 @@ class WantedPriors:
 
 
 def patient_ids(facility: Facility, values: Iterable[str], site: Site) -> frozenset[str]:
-    """Ids of the patients that these MRNs of a facility identify; a doubtful number identifies nobody."""
+    """Return the ids of the patients with these MRNs of a facility; a doubtful number identifies nobody."""
     made = [identify(Study("", ()), Snapshot(facility_name=facility.name, mrn=one), site, "") for one in values]
     return frozenset(one.patient_id for one in made if one.is_linked)
 
 
 def prior_reports(stored: Iterable[tuple[Study, Facts]], wanted: WantedPriors, site: Site) -> tuple[PriorReport, ...]:
-    """Choose the priors among stored studies, in their order; none if one of them describes somebody else."""
+    """Choose prior reports among stored studies, in their order; none if one study describes another person."""
     chosen: list[PriorReport] = []
     for study, facts in stored:
         is_itself = (study.study_instance_uid or "").strip() == wanted.study_uid
@@ -299,7 +299,7 @@ def prior_reports(stored: Iterable[tuple[Study, Facts]], wanted: WantedPriors, s
 
 
 def current_text(reports: Sequence[Report], facility: Facility) -> str:
-    """Return the text of signed reports of one study as it stands: addenda first, the newest before the others.
+    """Return the present text of a study's signed reports: addenda first, the newest before the others.
 
     A text that a later one contains whole is not repeated. Empty if no report has a text.
     """
@@ -315,7 +315,7 @@ def current_text(reports: Sequence[Report], facility: Facility) -> str:
 
 
 def _own_subject(study: Study, facts: Facts, wanted: WantedPriors, site: Site) -> Subject | None:
-    """The study's one patient, if it is the wanted one, at that facility, and undisputed."""
+    """Return the study's patient, if it is the wanted one, at that facility, and undisputed."""
     found = dict.fromkeys(subjects(study, study.reports, site, facts).values())
     own = next(iter(found), None)
     if own is None or len(found) > 1 or any(issue.code == _CONFLICT for issue in own.issues):

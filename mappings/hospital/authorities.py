@@ -1,4 +1,4 @@
-"""Resolve the issuers of a hospital's numbers to the authorities of the settings, and make keys of the numbers.
+"""Find the authorities (in the settings) that issued a hospital's numbers, and build comparable keys of the numbers.
 
 HL7 v2.5.1 §2.A.36 (HD), table 0203, decisions D11, D48. A number is a key only together with its authority. A number
 that names no authority belongs to its facility's; if the facility is unknown or names none, it is no key.
@@ -28,7 +28,7 @@ _OID: Final = "urn:oid:"
 
 
 class OrderKey(NamedTuple):
-    """Number by which studies and orders are matched; `authority` is its FHIR system, empty for a study UID."""
+    """Number by which studies and orders match; `authority` is its FHIR system, empty for a study UID."""
 
     kind: KeyKind
     authority: str
@@ -36,7 +36,7 @@ class OrderKey(NamedTuple):
 
 
 class HospitalNumber(NamedTuple):
-    """Number of a patient, a visit or an account, in the form for comparison; empty `authority` if it is unknown.
+    """Number of a patient, visit or account, in its form for comparison; `authority` is empty if unknown.
 
     `type_code` is of table 0203; a patient number without type is taken for MR.
     """
@@ -49,7 +49,7 @@ class HospitalNumber(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderSource:
-    """Sender of orders as the settings describe it.
+    """Source of orders, as the settings describe it.
 
     `facility` is the name of the facility whose numbers are those that name no authority; empty if it sends for
     several. With `are_uids_keys`, its orders are matched by StudyInstanceUID, too.
@@ -62,7 +62,7 @@ class OrderSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Authorities:
-    """Issuers of a site's numbers, for each kind of number by namespace and by system."""
+    """Issuers of a site's numbers, for each kind of number, by namespace and by system."""
 
     site: Site
     _known: dict[str, dict[str, str]] = field(init=False, repr=False)
@@ -80,7 +80,7 @@ class Authorities:
 
     @property
     def digest(self) -> str:
-        """Digest of all that the keys of numbers depend on."""
+        """Digest of all settings that the keys of numbers depend on."""
         facilities = {
             name: [
                 *(self.system_of(kind, one) for kind in ORDER_NUMBER_KINDS),
@@ -96,7 +96,7 @@ class Authorities:
         return frozenset(self._known["patient"].values())
 
     def order_key(self, kind: OrderNumberKind, number: IssuedNumber | None, source: OrderSource) -> OrderKey | None:
-        """Key of an order's number; None without a number or without a known authority."""
+        """Return the key of an order's number; None without a number or a known authority."""
         if number is None or not number.value.strip():
             return None
         if number.authority.is_named:
@@ -106,12 +106,12 @@ class Authorities:
         return OrderKey(kind, system, number.value.strip()) if system else None
 
     def system_of(self, kind: OrderNumberKind, facility: Facility | None) -> str:
-        """System of a facility's numbers that name no authority; empty for an unknown facility, or if none is set."""
+        """Return the system of a facility's numbers that name no authority; empty if unknown or not set."""
         authority = self.site.order_authority(kind, facility) if facility else None
         return authority.system if authority else ""
 
     def number(self, kind: NumberKind, number: IssuedNumber, source: OrderSource) -> HospitalNumber:
-        """Number in the form for comparison.
+        """Return a number in its form for comparison.
 
         An authority that the settings do not know stands for itself. A number without any authority is its facility's;
         if the settings name none for it, it is the source's own. A source without a facility has no own numbers: the
@@ -129,14 +129,14 @@ class Authorities:
         return HospitalNumber(kind, system, number.type_code or _DEFAULT_TYPE, mrn_key(number.value))
 
     def key_of(self, kind: NumberKind, number: IssuedNumber | None, source: OrderSource) -> HospitalNumber | None:
-        """Number in the form for comparison; None without a number, or without an authority: it is no key."""
+        """Return a number in its form for comparison; None without number or authority, since then it is no key."""
         made = self.number(kind, number, source) if number and number.value.strip() else None
         return made if made and made.authority else None
 
     def issuer(
         self, kind: OrderNumberKind | NumberKind | Literal["clinician"], authority: Authority, source: OrderSource
     ) -> AssigningAuthority | None:
-        """Issuer of a number as messages and resources name it; system or namespace is empty if it is unknown.
+        """Return the issuer of a number as messages and resources name it; system or namespace empty if unknown.
 
         None if nothing names it, if it names itself in no usable form, or if its parts name different ones.
         """
@@ -154,7 +154,7 @@ class Authorities:
         return AssigningAuthority(system, authority.namespace) if is_usable else None
 
     def patient_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
-        """Yield the numbers that identify a patient, each with its authority; nobody's numbers are left out."""
+        """Yield the numbers that identify a patient, each with its authority; placeholders are left out."""
         for number in numbers:
             if number.type_code in PATIENT_TYPES and not is_placeholder(number.value):
                 made = self.number("patient", number, source)
@@ -162,14 +162,14 @@ class Authorities:
                     yield made
 
     def own_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
-        """Yield those of `patient_numbers` that are one patient's alone, and not anybody's (D11)."""
+        """Yield those of `patient_numbers` that cannot be another patient's, too (D11)."""
         for number in numbers:
             for made in self.patient_numbers([number], source):
                 if not self.may_be_anybodys(made, number.value):
                     yield made
 
     def may_be_anybodys(self, number: HospitalNumber, written: str = "") -> bool:
-        """Return True for a patient number that its facilities take for doubtful, or a placeholder (D11).
+        """Return True for a patient number that its facilities take for doubtful or a placeholder (D11).
 
         Without the number as it was `written`, what the form for comparison lacks (leading zeros) raises no doubt.
         """
@@ -184,7 +184,7 @@ class Authorities:
 
 
 def _issuer_of(kind: str, facility: Facility | None) -> AssigningAuthority | None:
-    """Issuer of a facility's numbers that name no authority."""
+    """Return the issuer of a facility's numbers that name no authority."""
     if facility is None:
         return None
     return {"patient": facility.mrn, "visit": facility.visit, "account": facility.account}.get(kind)
@@ -203,7 +203,7 @@ def _by_namespace(issuers: Iterable[AssigningAuthority | None]) -> dict[str, str
 
 
 def _system(known: dict[str, str], authority: Authority) -> str:
-    """System of a named authority; empty if it is unknown, or if namespace and universal id name different ones.
+    """Return the system of a named authority; empty if unknown, or if namespace and universal id contradict.
 
     Two hospitals may use one namespace, such as EPIC: a universal id that is another OID than the setting's counts.
     """
@@ -215,7 +215,7 @@ def _system(known: dict[str, str], authority: Authority) -> str:
 
 
 def _unknown(known: dict[str, str], authority: Authority) -> str:
-    """Name an authority that no setting names; empty if the settings know one of its parts, which contradict then."""
+    """Make a system name for an authority in no setting; empty if the settings know one of its parts."""
     if authority.namespace in known or _uri(authority) in known.values():
         return ""
     return f"hd:{authority.namespace}&{_uri(authority)}"

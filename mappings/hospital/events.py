@@ -1,4 +1,4 @@
-"""Events that a hospital's system reports: orders, visits, and numbers of patients that were merged or changed.
+"""Events in a hospital's messages: orders, visits, and patient numbers that were merged or changed.
 
 HL7 v2.5.1 chapter 4 (orders) and chapter 3 (patient administration); decision D48. `mappings/hl7v2/inbound` reads them
 from messages. A text that is unknown, or that could not be decoded, is empty. No class holds a text of the message that
@@ -229,7 +229,7 @@ class OrderEvent:
 
 @dataclass(frozen=True, slots=True)
 class NumberChange:
-    """Numbers that a merge or a change makes one: `prior` is used no more, `surviving` stands for it."""
+    """Change of a number (merge): `prior` is no longer used, `surviving` replaces it."""
 
     kind: NumberKind
     surviving: IssuedNumber
@@ -238,7 +238,7 @@ class NumberChange:
 
 @dataclass(frozen=True, slots=True)
 class HospitalMessage:
-    """One message of a hospital's system, read.
+    """Message of a hospital, parsed.
 
     `structure` is such as `ORM^O01`, and `trigger` its event. `sender` is MSH-3 and MSH-4, `control_id` MSH-10.
     `times` are the times by which a newer message of one sender is known, best first: EVN-6, EVN-2, ORC-9 if all orders
@@ -269,7 +269,7 @@ class HospitalMessage:
 
 @dataclass(frozen=True, slots=True)
 class InboundIssue:
-    """Something in a message that could not be used as it came: a stable code and its place, such as `PID-5`."""
+    """Issue in an inbound message: a stable code, and the place of the value, such as `PID-5`."""
 
     code: InboundIssueCode
     place: str

@@ -1,4 +1,4 @@
-"""Group the orders of one patient under one accession number, following merged and changed numbers.
+"""Group the orders of one patient under one accession number, after merges; compare the patients of orders.
 
 HL7 v2.5.1 §3.4.2 (PID), §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), §4.5.1.2 (ORC-2), decisions D12, D48. A patient
 number decides: equal under one authority, after merges, is one patient. Name, birth date and sex never make two orders
@@ -33,7 +33,7 @@ MERGE_REASONS: Final[dict[str, str]] = {
 
 
 class ResolvedChange(NamedTuple):
-    """A change of a number, in the form for comparison."""
+    """Change of a number, with both numbers in their form for comparison."""
 
     prior: HospitalNumber
     surviving: HospitalNumber
@@ -41,7 +41,7 @@ class ResolvedChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeldChange:
-    """A change that is not used; `reason` is one of `MERGE_REASONS`."""
+    """Change that is not used; `reason` is one of `MERGE_REASONS`."""
 
     change: ResolvedChange
     reason: str
@@ -49,18 +49,18 @@ class HeldChange:
 
 @dataclass(frozen=True, slots=True)
 class Merges:
-    """Numbers that gave way, each with the number that stands for it in the end, and the changes that are held."""
+    """Merged numbers, each with the number that finally replaces it, and the changes that are held."""
 
     survivors: Mapping[HospitalNumber, HospitalNumber] = field(default_factory=dict)
     held: tuple[HeldChange, ...] = ()
     doubtful: frozenset[HospitalNumber] = frozenset()
 
     def survivor(self, number: HospitalNumber) -> HospitalNumber:
-        """Return the number that stands for this one; the number itself if it never gave way."""
+        """Return the number that finally replaces this one; the number itself if it was never merged."""
         return self.survivors.get(number, number)
 
     def is_doubtful(self, number: HospitalNumber) -> bool:
-        """True for a number whose change, or whose survivor's change, is held."""
+        """True for a number if its change, or that of the number replacing it, is held."""
         return number in self.doubtful or self.survivor(number) in self.doubtful
 
 
@@ -71,7 +71,7 @@ NO_MERGES: Final = Merges()
 
 
 def resolve_change(change: NumberChange, authorities: Authorities, source: OrderSource) -> ResolvedChange:
-    """Find the authorities of both numbers. A number without type has that of the other."""
+    """Find the authorities of both numbers. A number without a type code has that of the other."""
     prior, surviving = [authorities.number(change.kind, number, source) for number in (change.prior, change.surviving)]
     if not change.prior.type_code:
         prior = prior._replace(type_code=surviving.type_code)
@@ -81,7 +81,7 @@ def resolve_change(change: NumberChange, authorities: Authorities, source: Order
 
 
 def merged(changes: Iterable[ResolvedChange]) -> Merges:
-    """Build the merges from the changes in the order in which they were applied.
+    """Combine changes, in the order they were applied, to merges.
 
     A second survivor is tried again after the changes that follow: they may make both survivors one. A swap or a loop
     stays held, whatever follows.
@@ -102,7 +102,7 @@ def merged(changes: Iterable[ResolvedChange]) -> Merges:
 
 
 def _added(direct: dict[HospitalNumber, HospitalNumber], change: ResolvedChange) -> str:
-    """Add a change; the reason if it is refused."""
+    """Add a change; return the reason if it is refused."""
     prior, surviving = change
     reason = _unfit(prior, surviving)
     if reason:
@@ -125,7 +125,7 @@ def _unfit(prior: HospitalNumber, surviving: HospitalNumber) -> str:
 
 
 def _end(direct: Mapping[HospitalNumber, HospitalNumber], number: HospitalNumber) -> HospitalNumber:
-    """Follow the chain to its end. There is one: `_added` lets in no change that would close a loop."""
+    """Follow the chain of changes to its end; `_added` refuses changes that would close a loop."""
     while number in direct:
         number = direct[number]
     return number
@@ -140,7 +140,7 @@ _DATE_LENGTH: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class OrderGroup:
-    """Orders of one patient under one accession number; an order without one stands alone.
+    """Orders of one patient under one accession number; an order without one is a group of its own.
 
     `numbers` are the patient's, each the surviving one. A group `is_contradictory` if its orders describe two
     people; those that were cancelled count only if no order stands. It `may_be_cancelled` if the accession number alone
@@ -160,12 +160,12 @@ class OrderGroup:
 
     @property
     def standing(self) -> tuple[KnownOrder, ...]:
-        """Orders that stand; all orders if none does."""
+        """Orders not cancelled or replaced; all orders if every one is."""
         return tuple([order for order in self.orders if not order.is_void]) or self.orders
 
 
 def order_keys(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, ...]:
-    """Keys by which a study finds an order: numbers with their authority, and study UIDs if the source says so."""
+    """Return the keys by which a study finds an order: its numbers, and study UIDs if the source allows."""
     numbers = (
         authorities.order_key("accession", order.accession, order.source),
         authorities.order_key("placer", order.placer, order.source),
@@ -176,7 +176,7 @@ def order_keys(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, .
 
 
 def own_numbers(order: KnownOrder, authorities: Authorities) -> dict[str, OrderKey]:
-    """Return the keys of an order's placer and filler order number by their kinds."""
+    """Return the keys of an order's own numbers, placer and filler, by kind."""
     return {key.kind: key for key in order_keys(order, authorities) if key.kind in ("placer", "filler")}
 
 
@@ -214,13 +214,13 @@ def groups(orders: Sequence[KnownOrder], authorities: Authorities, merges: Merge
 
 
 def patient_numbers(order: KnownOrder, authorities: Authorities, merges: Merges) -> frozenset[HospitalNumber]:
-    """Numbers of an order's patient, each the surviving one."""
+    """Return the numbers of an order's patient, after merges."""
     numbers = authorities.patient_numbers(order.patient.numbers, order.source)
     return frozenset(merges.survivor(number) for number in numbers)
 
 
 def compare_numbers(one: frozenset[HospitalNumber], other: frozenset[HospitalNumber]) -> Agreement:
-    """Compare the numbers of two patients of a hospital by authority and type."""
+    """Compare the numbers of two patients by authority and type."""
     if one & other:
         return "agrees"
     issuers = {(number.authority, number.type_code) for number in one}
@@ -230,7 +230,7 @@ def compare_numbers(one: frozenset[HospitalNumber], other: frozenset[HospitalNum
 def patient_agreement(
     order: KnownOrder, said: HospitalPatient, source: OrderSource, authorities: Authorities, merges: Merges
 ) -> Agreement:
-    """Compare an order's patient with that of a message, by the numbers that are one patient's alone (D11).
+    """Compare an order's patient with a message's, by numbers that cannot be another patient's, too (D11).
 
     A merge that is in doubt makes no two numbers one.
     """
@@ -242,7 +242,7 @@ def patient_agreement(
 def is_about_patient(
     order: KnownOrder, said: HospitalPatient, source: OrderSource, authorities: Authorities, merges: Merges
 ) -> bool:
-    """True if news of a visit count for an order: they are about its patient, and not about a second person (D48).
+    """True if visit news apply to an order: they are about its patient, and about nobody else (D48).
 
     The patient's number decides. Where no two numbers can be compared, name, birth date and sex must not contradict.
     """
@@ -251,13 +251,13 @@ def is_about_patient(
 
 
 def are_different(one: Person, other: HospitalPatient) -> bool:
-    """True if name, birth date or sex show that an order is about somebody else (D12)."""
+    """True if name, birth date or sex show that an order is about another person (D12)."""
     return are_two_people(one, hospital_person(other))
 
 
 @lru_cache(maxsize=1024)
 def hospital_person(patient: HospitalPatient) -> Person:
-    """Read name, birth date and sex of a message's patient in the form in which a snapshot's are compared."""
+    """Return name, birth date and sex of a message's patient in the form in which a snapshot's are compared."""
     parts = (patient.family, patient.given, patient.middle)
     born = patient.born
     if len(born) == _DATE_LENGTH:
@@ -279,7 +279,7 @@ def _is_of_group(
 
 
 def _may_end(cancel: KnownOrder, group: OrderGroup, authorities: Authorities, merges: Merges) -> bool:
-    """True if what ended under an accession number alone is newer than an order of the group that stands."""
+    """True if an event under an accession number ended it after the group's standing orders were last heard of."""
     accession = authorities.order_key("accession", cancel.accession, cancel.source)
     if accession is None or accession != group.accession:
         return False
@@ -297,7 +297,7 @@ _NO_CODE: Final = CodedText()
 
 
 def may_be_same(known: KnownOrder, stated: KnownOrder, authorities: Authorities, merges: Merges, most: int) -> bool:
-    """True if a known order and one as an event states it may be one: at most so many days lie between them.
+    """True if a known order and an event may be about one order: at most so many days lie between them.
 
     A patient number must be equal, after merges, and none in doubt. Other patients are told by name, birth date and
     sex, too. A number of either order that cannot be read might be another one.

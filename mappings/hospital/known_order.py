@@ -1,4 +1,4 @@
-"""Keep what is known of one order: apply the events of its messages, in the order in which they arrive.
+"""Known state of one hospital order: apply the events of its messages in the order of their arrival.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), §4.5.1.8 (ORC-8), decision D48. Within one sender the newer message is known by its times.
 It replaces what it says, and an older one adds only what is unknown. Of different senders, or without times, the one
@@ -40,7 +40,7 @@ _NO_CODE: Final = CodedText()
 
 @dataclass(frozen=True, slots=True)
 class MessageAge:
-    """Sender and times of a message, by which a newer one of the same sender is known; best time first.
+    """Sender and times of a message (best time first), to tell which of two messages of one sender is newer.
 
     `timed_by` names the field of each time: only times of one field tell which message is newer. `control_id` is
     MSH-10.
@@ -57,7 +57,7 @@ NO_AGE: Final = MessageAge()
 
 @dataclass(frozen=True, slots=True)
 class KnownOrder:
-    """One order as far as it is known. A text that is unknown is empty.
+    """Hospital order as far as it is known. An unknown text is empty.
 
     `content_of` is the newest message whose content was applied, `state_of` the newest that said if the order stands: a
     cancellation says nothing new beside that. `patient_of` is the newest that described the patient. `first_at` and
@@ -99,12 +99,12 @@ class KnownOrder:
 
     @property
     def is_void(self) -> bool:
-        """True for an order that was cancelled or replaced: no report answers it."""
+        """True for a cancelled or replaced order, which no report answers."""
         return self.ended in ("cancelled", "replaced")
 
 
 class Applied(NamedTuple):
-    """Order after an event, with issues; no order if the event says nothing of one that is unknown."""
+    """Order after an event, with issues; no order if the event ends one that is unknown."""
 
     order: KnownOrder | None
     issues: tuple[InboundIssue, ...] = ()
@@ -129,7 +129,7 @@ _DELETED_BY: Final = {
 def applied(
     known: KnownOrder | None, event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime
 ) -> Applied:
-    """Apply one event of a message to an order; `known` is None if it is the first event of that order.
+    """Apply one event of a message to an order; `known` is None for the first event of the order.
 
     The caller finds the order of an event by its numbers, and drops a message that is a duplicate byte for byte.
     """
@@ -157,24 +157,24 @@ def applied(
 
 
 def unread_number(issues: Iterable[InboundIssue]) -> str:
-    """Return the code of an issue about an order number that cannot be read; empty if there is none."""
+    """Return the issue code for an order number that cannot be read; empty if there is none."""
     return next((one.code for one in issues if _NUMBER_PLACE.fullmatch(one.place)), "")
 
 
 def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
-    """Return one order of two records of it, such as one of each of two senders: what the newer one says stands."""
+    """Combine two records of one order, such as those of two senders; the newer one counts where both say something."""
     newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
     return _filled(newer, older)
 
 
 def is_apart(order: KnownOrder, day: date, most: int) -> bool:
-    """True if an order ended, or was last heard of, more than `most` days before a day, or began so long after it."""
+    """True if an order ended, was last heard of, or begins more than `most` days away from a day."""
     last = order.ended_at or order.last_at
     return (day - last.date()).days > most or (order.first_at.date() - day).days > most
 
 
 def is_state_newer(one: KnownOrder, other: KnownOrder) -> bool:
-    """True if the newer of two orders' states is that of the first; of two of one time an end counts.
+    """True if the first order's state is newer than the second's; at equal times, an ended state counts as newer.
 
     Where no field has the time of both, the times as they were stored decide: those of arrival, if there are no others.
     """
@@ -186,7 +186,7 @@ def is_state_newer(one: KnownOrder, other: KnownOrder) -> bool:
 
 
 def with_newer_patient(order: KnownOrder, message: HospitalMessage) -> KnownOrder | None:
-    """Return an order with the age of a message that describes its patient; None if what is known is newer.
+    """Return an order with the age of a message about its patient; None if the known description is newer.
 
     Where the messages cannot be compared, such as of two senders, their best times are.
     """
@@ -210,7 +210,7 @@ def _has_newer_patient(known: KnownOrder, this: MessageAge) -> bool:
 
 
 def _with_patient_of(known: KnownOrder, order: KnownOrder) -> KnownOrder:
-    """Return an order with what is known of its patient; numbers and account stay, and so does another patient."""
+    """Take over what is known of an order's patient, except numbers and account, and unless it is another patient."""
     said, before = order.patient, known.patient
     if set(said.numbers).isdisjoint(before.numbers):
         return order
@@ -227,7 +227,7 @@ def _with_patient_of(known: KnownOrder, order: KnownOrder) -> KnownOrder:
 
 
 def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime) -> KnownOrder:
-    """Return the order as this event alone states it."""
+    """Build an order from this event only."""
     at = event.at or (message.times[0] if message.times else arrived)
     ended = _end(event)
     is_state_only = event.effect in ("cancel", "replaced", "number")
@@ -261,7 +261,7 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
 
 
 def _as_named(order: KnownOrder, known: KnownOrder, stated: KnownOrder) -> KnownOrder:
-    """Return an order with how any message named it."""
+    """Complete an order by names that any message gave it."""
     return replace(
         order,
         is_named_by_accession=known.is_named_by_accession or stated.is_named_by_accession,
@@ -278,7 +278,7 @@ def _end(event: OrderEvent) -> OrderEnd:
 
 
 def _replacement(event: OrderEvent, message: HospitalMessage) -> tuple[IssuedNumber | None, IssuedNumber | None]:
-    """Numbers of the order of the same message whose parent (ORC-8) is the replaced order."""
+    """Return the numbers of the replacing order: in the same message, with the replaced order as parent (ORC-8)."""
     if event.effect != "replaced":
         return None, None
     for other in message.orders:
@@ -291,7 +291,7 @@ def _replacement(event: OrderEvent, message: HospitalMessage) -> tuple[IssuedNum
 
 
 def _unlinked(event: OrderEvent, message: HospitalMessage) -> tuple[InboundIssue, ...]:
-    """Return the issue of a replaced order (RP, RU, RQ) or a replacement (RO) whose counterpart ORC-8 does not name.
+    """Return the issue for a replaced or replacing order (RP, RU, RQ, RO) whose counterpart no ORC-8 names.
 
     HL7 v2.5.1 §4.5.1.1 (table 0119, notes on RP and RO), §4.5.1.8: nothing else says which order replaces which.
     """
@@ -301,7 +301,7 @@ def _unlinked(event: OrderEvent, message: HospitalMessage) -> tuple[InboundIssue
 
 
 def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
-    """Add the placer order number; a number that is known stays."""
+    """Add the placer order number, unless one is known."""
     if known.placer and stated.placer and known.placer != stated.placer:
         return Applied(known, (InboundIssue("placer-differs", "ORC-2"),))
     return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
@@ -313,7 +313,7 @@ def message_age(message: HospitalMessage) -> MessageAge:
 
 
 def compared_age(known: MessageAge, this: MessageAge) -> Age:
-    """Compare a message with one that is known: by the first field whose times differ, best first."""
+    """Compare the ages of two messages of one sender: by the first time that differs, best first."""
     if not this.times:
         return "unknown"
     if not known.times:
@@ -329,7 +329,7 @@ def compared_age(known: MessageAge, this: MessageAge) -> Age:
 
 
 def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: OrderEvent) -> KnownOrder:
-    """Set if the order stands: as `stated`, unless that says what is known, or nothing of a completed order."""
+    """Set whether the order stands or has ended, as the event states; a completed order stays completed."""
     source = known if known.ended == stated.ended else stated
     if known.ended == "completed" and not stated.ended and not event.status:
         source = known
@@ -339,7 +339,7 @@ def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: Orde
 
 
 def _filled(first: KnownOrder, second: KnownOrder, deleted: Collection[str] = ()) -> KnownOrder:
-    """Return the first order with what it does not say from the second, except what it deleted."""
+    """Fill in missing values of the first order from the second, except values that the first one deleted."""
     unsaid = [name for name in _CONTENT if name not in deleted and _is_unsaid(getattr(first, name))]
     unsaid += [f"{name}_of" for name in ("patient", "visit") if name in unsaid]
     return replace(first, **{name: getattr(second, name) for name in unsaid})

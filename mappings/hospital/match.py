@@ -1,4 +1,4 @@
-"""Match a study with the orders that it answers, or say by a code and a sentence why it answers none.
+"""Match a study with the orders that it answers; or give a code and a sentence why it answers none.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.3 (OBR-3), decisions D11, D12, D18, D48. Only exact numbers with their authority
 find orders. AutoScribe gives numbers without authority: they belong to the facility of the study. A number that the
@@ -47,7 +47,7 @@ Verdict = Literal["matched", "none", "refused", "held"]
 
 
 class Reason(NamedTuple):
-    """Verdict that a reason gives, and the sentence for an operator."""
+    """Verdict that goes with a reason, and the sentence for operators."""
 
     verdict: Verdict
     sentence: str
@@ -89,7 +89,7 @@ _CONFLICT: Final = "identity-conflict"
 
 @dataclass(frozen=True, slots=True)
 class OrderSearch:
-    """Search for a study's order: all that the study says about it.
+    """Everything that a study says about its order, to search by.
 
     `missing` is the reason if there is no key. `patient_numbers` are systems with values for comparison. `day` is the
     study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12). `told` are those of
@@ -110,7 +110,7 @@ class OrderSearch:
 def order_search(
     study: Study, subject: Subject, authorities: Authorities, facts: Facts, told: frozenset[str] = frozenset()
 ) -> OrderSearch:
-    """Read what a study says about its order; `subject` is the study's own, and `told` what the gateway answered.
+    """Collect what a study says about its order; `subject` is its own patient, `told` the gateway's answers.
 
     The search is the study's: its addenda, and reports about other patients, have no search of their own.
     """
@@ -149,7 +149,7 @@ def _keys(
 
 
 def _fillers(study: Study, facts: Facts, told: frozenset[str]) -> list[str]:
-    """Filler order numbers under which the study's reports were sent, without those that the gateway made itself."""
+    """Return the filler order numbers under which its reports were sent, without those the gateway made."""
     sent = [number for numbers in facts.filler_order_numbers.values() for number in numbers]
     if not sent:
         return []
@@ -171,7 +171,7 @@ _NO_PATIENT: Final = HospitalPatient()
 
 @dataclass(frozen=True, slots=True)
 class KnownHospital:
-    """A hospital as far as it is known: orders by key, issuers of numbers, and merges.
+    """Hospital as far as it is known: orders by key, issuers of numbers, and merges.
 
     `orders` need hold only the orders with one of the study's keys, and those of `keys_of_group` of each.
     An order of more than so many days before or after a study belongs to another study: `order_days` by the name of its
@@ -186,7 +186,7 @@ class KnownHospital:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Orders that a study answers, with the keys that found them; or none, with a reason of `REASONS`."""
+    """Result of matching: the orders with the keys that found them; or none, with one of `REASONS`."""
 
     orders: tuple[KnownOrder, ...] = ()
     keys: tuple[OrderKey, ...] = ()
@@ -200,7 +200,7 @@ class Match:
 
 
 class _HeldError(Exception):
-    """The match ends for a reason."""
+    """Signal that ends the matching with a reason."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -209,14 +209,14 @@ class _HeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Groups that one key found."""
+    """Groups of orders that one key found."""
 
     key: OrderKey
     groups: tuple[OrderGroup, ...]
 
 
 def match(search: OrderSearch, known: KnownHospital, at: datetime) -> Match:
-    """Match a study with its orders; `at` is the present, which counts as the study's day if that is unknown."""
+    """Match a study with its orders; `at` is the present, used as the study's day if that is unknown."""
     if search.missing:
         return Match(reason=search.missing)
     day = min(search.day, at.date() + timedelta(days=1)) if search.day else at.date()
@@ -241,13 +241,13 @@ def match(search: OrderSearch, known: KnownHospital, at: datetime) -> Match:
 
 
 def keys_of_group(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, ...]:
-    """Keys of the orders that an order's match needs, too: those under its accession, and the one that replaced it."""
+    """Return further keys needed to match an order: those under its accession number, and of its replacement."""
     accession = authorities.order_key("accession", order.accession, order.source)
     return (*((accession,) if accession else ()), *_replacement_keys(order, authorities))
 
 
 def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_Found], bool]:
-    """Groups by key, without orders of another time; True if there were such orders."""
+    """Return the groups of orders by key, without orders of another time; True if there were such."""
     found, is_reused = [], False
     for key in search.keys:
         hits = known.orders.get(key, ())
@@ -258,12 +258,12 @@ def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_
 
 
 def is_of_other_time(order: KnownOrder, day: date, known: KnownHospital) -> bool:
-    """True for an order that ended, or was last heard of, too long before the study, or began too long after it."""
+    """True for an order that ended or was last heard of too long before the study, or begins too long after."""
     return is_apart(order, day, known.order_days.get(order.source.name, ORDER_DAYS))
 
 
 def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> tuple[OrderGroup, ...]:
-    """Groups of the orders that a key found, with all orders under their accession numbers."""
+    """Return the groups of the orders that a key found, with all orders under their accession numbers."""
     every: list[KnownOrder] = []
     for order in hits:
         accession = known.authorities.order_key("accession", order.accession, order.source)
@@ -276,7 +276,7 @@ def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> t
 
 
 def _chosen(search: OrderSearch, found: Sequence[_Found], known: KnownHospital) -> tuple[OrderGroup, ...]:
-    """Groups that the study answers: those of its accession numbers, with which its other numbers must agree.
+    """Return the groups that the study answers: those of its accession numbers, if its other numbers agree.
 
     Raises:
         _HeldError: no group, or more than one, fits.
@@ -300,7 +300,7 @@ def _is_one_of(group: OrderGroup, others: Sequence[OrderGroup]) -> bool:
 
 
 def _fitting(search: OrderSearch, given: Sequence[OrderGroup], known: KnownHospital) -> OrderGroup:
-    """Return the one group that fits. Of several, one must have the study's patient number, and all others another.
+    """Return the one group that fits; of several, only one may have the study's patient number.
 
     A group of cancelled orders gives way to one that stands, unless it alone has the study's patient number.
 
@@ -321,7 +321,7 @@ def _fitting(search: OrderSearch, given: Sequence[OrderGroup], known: KnownHospi
 
 
 def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> str:
-    """Reason for which a group is not the study's; empty if nothing speaks against it."""
+    """Return why a group is not the study's; empty if it may be."""
     if group.is_contradictory:
         return "group-contradictory"
     if group.may_be_cancelled:
@@ -334,14 +334,14 @@ def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> st
 
 
 def _describes_other(order: KnownOrder, search: OrderSearch) -> bool:
-    """True if an order describes somebody else than the study, also as it did before the hospital corrected it."""
+    """True if an order describes another person than the study, now or before a correction by the hospital."""
     if not are_different(search.person, order.patient):
         return False
     return order.was == _NO_PATIENT or are_different(search.person, order.was)
 
 
 def _compared(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Agreement:
-    """Compare the study's patient numbers with a group's; one authority in which they differ is enough.
+    """Compare the study's patient numbers with a group's; a difference under one authority is enough.
 
     The type of a study's number is not known: it is compared under each type that the hospital gives. A number that
     AutoScribe has from the gateway can differ only.
@@ -358,7 +358,7 @@ def _compared(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> A
 
 
 def _numbers(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Iterator[HospitalNumber]:
-    """Yield the numbers that are compared: the group's as its orders have them, and the study's."""
+    """Yield the numbers compared: the group's as its orders have them, and the study's."""
     for order in group.orders:
         yield from known.authorities.patient_numbers(order.patient.numbers, order.source)
     for system, value in search.patient_numbers:
@@ -366,7 +366,7 @@ def _numbers(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> It
 
 
 def _refuse_other_numbers(search: OrderSearch, chosen: Sequence[OrderGroup], known: KnownHospital) -> None:
-    """Refuse groups that have an accession or placer order number where the study has only others of that authority.
+    """Refuse groups whose accession or placer number differs from the study's under the same authority.
 
     Raises:
         _HeldError: such a group is there.
@@ -395,7 +395,7 @@ def _refuse_two_patients(chosen: Sequence[OrderGroup]) -> None:
 
 
 def _uid_issues(search: OrderSearch, chosen: Sequence[OrderGroup], known: KnownHospital) -> tuple[MappingIssue, ...]:
-    """Note a study UID other than the orders'.
+    """Yield issues for a study UID that differs from the orders'.
 
     Raises:
         _HeldError: nothing shows that the patient is the same.
@@ -412,7 +412,7 @@ def _uid_issues(search: OrderSearch, chosen: Sequence[OrderGroup], known: KnownH
 
 
 def _answered(chosen: Iterable[OrderGroup], known: KnownHospital) -> Iterator[KnownOrder]:
-    """Yield the orders of the groups that stand, or those that replaced them.
+    """Yield the group's standing orders, and those that replaced others.
 
     Raises:
         _HeldError: all orders of a group were cancelled.
@@ -427,7 +427,7 @@ def _answered(chosen: Iterable[OrderGroup], known: KnownHospital) -> Iterator[Kn
 
 
 def _distinct(orders: Iterable[KnownOrder], authorities: Authorities) -> Iterator[KnownOrder]:
-    """Yield each order once: two senders may report one, which then has one placer order number and no two fillers."""
+    """Yield each order once: two senders may report one order."""
     made: list[tuple[dict[str, OrderKey], KnownOrder]] = []
     for order in orders:
         keys = order_keys(order, authorities)
@@ -446,7 +446,7 @@ def _is_same(one: Mapping[str, OrderKey], other: Mapping[str, OrderKey]) -> bool
 
 
 def _replacements(order: KnownOrder, group: OrderGroup, known: KnownHospital) -> list[KnownOrder]:
-    """Orders of the same patient that stand in the place of a replaced one, by ORC-8."""
+    """Return the standing orders of the same patient that replace a replaced order, by ORC-8."""
     heirs = [order]
     for _ in range(_MOST_REPLACED):
         keys = [key for one in heirs for key in _replacement_keys(one, known.authorities)]
@@ -469,7 +469,7 @@ def _replacement_keys(order: KnownOrder, authorities: Authorities) -> tuple[Orde
 
 
 def against_operator(search: OrderSearch, orders: Sequence[KnownOrder], known: KnownHospital) -> str:
-    """Reason for which not even an operator has a study answer these orders; empty if nothing speaks against it.
+    """Return why even an operator may not match these orders with the study; empty if they may.
 
     No operator files a result under another patient: the patient numbers must not differ. Name, birth date and sex may
     contradict only where a patient number agrees.

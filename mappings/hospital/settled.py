@@ -1,4 +1,4 @@
-"""Settle which orders a study answers, beside earlier answers and an operator's decision, and make facts of them.
+"""Settle a study's match beside its earlier match and an operator's decision, and turn matched orders into facts.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), §2.A.36 (HD), §3.4.3 (PV1), decisions D11, D13, D48. A study that answers an order keeps it
 when the order is cancelled later. Once a message was made of it, it never goes over to other orders by itself. An
@@ -65,7 +65,7 @@ _NO_SOURCE: Final = OrderSource("")
 
 @dataclass(frozen=True, slots=True)
 class MatchedOrder:
-    """Order that a study answers, with its numbers in the database: several if several senders told of it.
+    """Order matched with a study, with its numbers in the database (several if several sources sent it).
 
     The first of `numbers` is that of its newest record. `is_cancelled` is True if it was cancelled or replaced since.
     """
@@ -77,7 +77,7 @@ class MatchedOrder:
 
 @dataclass(frozen=True, slots=True)
 class VisitEvent:
-    """Visit as one message states it; `at` is the time of the event, and `age` the message's.
+    """Visit as one message stated it; `at` is the time of the event, and `age` that of the message.
 
     `patient` is the message's, with the source of its numbers. `refused_by` are the orders, by number, that have the
     visit's number and another patient, if no order had this one: then nothing else is kept of the message.
@@ -99,7 +99,7 @@ class VisitEvent:
 
 @dataclass(frozen=True, slots=True)
 class AppliedChange:
-    """Change of a number that is used, with the surviving number as the hospital wrote it."""
+    """Used change of a number, with the surviving number as the hospital wrote it."""
 
     change: ResolvedChange
     surviving_text: str
@@ -108,7 +108,7 @@ class AppliedChange:
 
 @dataclass(frozen=True, slots=True)
 class HospitalRecords:
-    """Records of a hospital beside its orders: events of visits by visit number, and changes of numbers."""
+    """Records beside the orders: visit events by visit number, and changes of numbers."""
 
     authorities: Authorities
     visits: Mapping[HospitalNumber, Sequence[VisitEvent]]
@@ -116,7 +116,7 @@ class HospitalRecords:
     changes: Sequence[AppliedChange] = ()
 
     def surviving_text(self, number: HospitalNumber) -> str:
-        """Return the number that stands for this one, as the hospital wrote it; empty if it never gave way."""
+        """Return the number that finally replaces this one, as the hospital wrote it; empty if it was never merged."""
         end = self.merges.survivor(number)
         if end == number:
             return ""
@@ -126,12 +126,12 @@ class HospitalRecords:
 def answered_orders(
     matched: Iterable[MatchedOrder], records: HospitalRecords, at: datetime
 ) -> tuple[AnsweredOrder, ...]:
-    """Return matched orders as facts; `at` is the time of the study, as of which visits are stated."""
+    """Convert matched orders to facts; `at` is the time of the study, for which visits are stated."""
     return tuple([_answered(one, records, at) for one in matched])
 
 
 def merged_numbers(records: HospitalRecords, numbers: Iterable[tuple[str, str]]) -> tuple[MergedNumber, ...]:
-    """Return the changes that lead to where these patient numbers lead: systems with values for comparison.
+    """Return the patient numbers merged into the same numbers as these: (system, value for comparison).
 
     A number whose change is held is left out, and so is one without a system.
     """
@@ -180,7 +180,7 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
 
 
 def without_authority(order: KnownOrder, authorities: Authorities) -> tuple[str, ...]:
-    """Return the kinds of an order's numbers that have no authority: they match nothing, or are not stated."""
+    """Return the kinds of an order's numbers that have no authority, and so match nothing or are not stated."""
     given: dict[StatedKind, IssuedNumber | None] = {
         "accession": order.accession,
         "placer": order.placer,
@@ -195,7 +195,7 @@ def without_authority(order: KnownOrder, authorities: Authorities) -> tuple[str,
 def stated_number(
     kind: StatedKind, number: IssuedNumber | None, authorities: Authorities, source: OrderSource
 ) -> StatedNumber | None:
-    """Return a number with its authority; None without a number, or without an authority that is known or named."""
+    """Return a number with its authority; None without a number, or if its authority is neither known nor named."""
     if number is None or not (value := number.value.strip()):
         return None
     issuer = authorities.issuer(kind, number.authority, source)
@@ -228,7 +228,7 @@ def _clinicians(
 def _visit(
     order: KnownOrder, own: VisitEvent | None, told: Sequence[VisitEvent], records: HospitalRecords, at: datetime
 ) -> StatedVisit | None:
-    """State the visit of an order as of the study; one that was cancelled then has no class and no place."""
+    """Return the visit of an order at the time of the study; a visit cancelled then has no class and no place."""
     given: dict[_VisitKind, IssuedNumber | None] = {"account": order.patient.account}
     given["visit"] = own.visit.number if own else None
     made = {kind: _present_number(kind, one, records, order.source) for kind, one in given.items()}
@@ -257,7 +257,7 @@ def _visit(
 def _present_number(
     kind: NumberKind, number: IssuedNumber | None, records: HospitalRecords, source: OrderSource
 ) -> StatedNumber | None:
-    """Return a number of a visit or an account, the surviving one if it was changed."""
+    """Return the present number of a visit or account, after changes."""
     made = stated_number(kind, number, records.authorities, source)
     if number is None or made is None:
         return None
@@ -266,12 +266,12 @@ def _present_number(
 
 
 def _is_refused(event: VisitEvent, matched: MatchedOrder) -> bool:
-    """True if an event that is not about an order's patient was read beside that order."""
+    """True if the store refused an event about another patient beside this order."""
     return not event.refused_by or not set(event.refused_by).isdisjoint(matched.numbers)
 
 
 def _own_event(order: KnownOrder, records: HospitalRecords) -> VisitEvent | None:
-    """Return the visit as the order's own messages state it; None if they said it of another patient before."""
+    """Return the visit as the order's own messages state it; None if they stated it for another patient before."""
     if order.visit is None:
         return None
     told = order.content_of
@@ -282,7 +282,7 @@ def _own_event(order: KnownOrder, records: HospitalRecords) -> VisitEvent | None
 
 
 def _told(order: KnownOrder, own: VisitEvent | None, records: HospitalRecords) -> list[VisitEvent]:
-    """Return all events under the numbers of an order's visit, whoever they are about."""
+    """Return all events under the order's visit numbers, whoever they are about."""
     key = records.authorities.key_of("visit", own.visit.number, order.source) if own else None
     if key is None:
         return []
@@ -293,12 +293,12 @@ def _told(order: KnownOrder, own: VisitEvent | None, records: HospitalRecords) -
 
 
 def _in_order(events: Sequence[VisitEvent]) -> list[VisitEvent]:
-    """Return events oldest first, without those that are overtaken."""
+    """Return events oldest first, without outdated ones."""
     return sorted([one for one in events if not _is_overtaken(one, events)], key=lambda one: one.at)
 
 
 def _is_overtaken(one: VisitEvent, events: Iterable[VisitEvent]) -> bool:
-    """True if a newer message tells of an earlier event: one that only says how the visit is, did not know of it yet.
+    """True if a newer message reports an earlier event, so that this one was sent without knowing of that.
 
     A visit message may be sent long after its event, and an order message in between.
     """
@@ -308,7 +308,7 @@ def _is_overtaken(one: VisitEvent, events: Iterable[VisitEvent]) -> bool:
 
 
 def _as_of(events: Sequence[VisitEvent], at: datetime) -> VisitEvent | None:
-    """Return the last event at or before that time, else the first after it; empty fields are as they were before."""
+    """Return the last event at or before that time, else the first one after; fill empty fields from before."""
     past = [one for one in events if one.at <= at]
     if not past:
         return events[0] if events else None
@@ -334,7 +334,7 @@ def _filled(visit: Visit, earlier: Visit) -> Visit:
 def with_newest_states(
     orders: Mapping[int, KnownOrder], authorities: Authorities, merges: Merges
 ) -> dict[int, KnownOrder]:
-    """Return the orders by their numbers, each ended or standing as the newest of its records says.
+    """Return the orders by number, each with the newest state (ended or standing) among its records.
 
     Within one source the applied messages say it already.
     """
@@ -356,7 +356,7 @@ def with_newest_states(
 def _records_elsewhere(
     order: KnownOrder, index: Mapping[OrderKey, list[KnownOrder]], authorities: Authorities, merges: Merges
 ) -> Iterator[KnownOrder]:
-    """Yield the records that other sources have of an order."""
+    """Yield other sources' records of an order."""
     own = own_numbers(order, authorities)
     patient = patient_numbers(order, authorities, merges)
     for other in (one for key in own.values() for one in index[key]):
@@ -370,7 +370,7 @@ def _records_elsewhere(
 def _ends_of_accession(
     order: KnownOrder, index: Mapping[OrderKey, list[KnownOrder]], authorities: Authorities, merges: Merges
 ) -> Iterator[KnownOrder]:
-    """Yield the records by which another source ended all that it has of the patient under the accession number.
+    """Yield the records by which another source ended all orders of the patient under the accession number.
 
     Only records without a placer order number: one that has it is of that order alone.
     """
@@ -389,7 +389,7 @@ def _ends_of_accession(
 
 
 def _with_state(order: KnownOrder, newest: KnownOrder) -> KnownOrder:
-    """Return an order as ended, or as standing, as another record of it is."""
+    """Return an order with the state (ended or standing) of another of its records."""
     if order.is_void == newest.is_void:
         return order
     is_of_facility = order.source.facility == newest.source.facility  # by which numbers without authority are read
@@ -418,7 +418,7 @@ ISSUE_CODES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class NumberedOrders:
-    """Orders by their numbers in the database, with what is needed to match them."""
+    """Orders by their numbers in the database, with all that matching needs."""
 
     orders: Mapping[int, KnownOrder]
     authorities: Authorities
@@ -426,13 +426,13 @@ class NumberedOrders:
     order_days: Mapping[str, int] = field(default_factory=dict)
 
     def known(self, orders: Iterable[KnownOrder]) -> KnownHospital:
-        """Return a hospital that has these orders only."""
+        """Return a hospital with only these orders."""
         return KnownHospital(indexed(orders, self.authorities), self.authorities, self.merges, self.order_days)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierMatch:
-    """Orders, by number, that a study answered at its last ingest, and an operator's decision.
+    """Orders (by number) matched at the study's last ingest, and an operator's decision.
 
     `is_sent` is True if a message was made of the study since it answered them. With `match` it answers the `chosen`
     orders, and with `release` none.
@@ -446,7 +446,7 @@ class EarlierMatch:
 
 @dataclass(frozen=True, slots=True)
 class SettledMatch:
-    """Orders that a study answers. `reason` is why it answers none, or why those that its numbers find stay out."""
+    """Final match of a study: its orders; `reason` says why there are none, or why those found are not used."""
 
     orders: tuple[MatchedOrder, ...] = ()
     reason: str = ""
@@ -459,7 +459,7 @@ class SettledMatch:
 
 
 def against_decision(search: OrderSearch, known: NumberedOrders, numbers: Collection[int]) -> str:
-    """Return the reason for which an operator may not decide that a study answers these orders; empty if they may.
+    """Return why an operator may not match these orders with the study; empty if they may.
 
     `known` also has the records that other sources have of the orders: the newest of them says if an order stands.
     """
@@ -470,7 +470,7 @@ def against_decision(search: OrderSearch, known: NumberedOrders, numbers: Collec
 
 
 def left_out(search: OrderSearch, known: NumberedOrders, numbers: Collection[int], at: datetime) -> tuple[int, ...]:
-    """Return the standing orders that belong to the groups of these orders and are none of them; `at` is the present.
+    """Return standing orders of the same groups that are not among these; `at` is the present.
 
     Orders of one patient under one accession number are answered together. One of another time is of no group.
     """
@@ -486,7 +486,7 @@ def left_out(search: OrderSearch, known: NumberedOrders, numbers: Collection[int
 
 
 def settled_match(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, at: datetime) -> SettledMatch:
-    """Match a study with its orders, beside what was matched earlier; `at` is the present."""
+    """Match a study with its orders, considering its earlier match; `at` is the present."""
     known = replace(known, orders=with_newest_states(known.orders, known.authorities, known.merges))
     if earlier.decision == "release":
         return SettledMatch(reason=RELEASED)
@@ -501,14 +501,14 @@ def settled_match(search: OrderSearch, known: NumberedOrders, earlier: EarlierMa
 
 
 def issue_of(reason: str, pointer: str) -> tuple[MappingIssue, ...]:
-    """Return the issue of a study whose match is held or refused; none for another reason."""
+    """Return the issue for a match that is held or refused; none for any other reason."""
     if reason not in ISSUE_CODES:
         return ()
     return (MappingIssue(ISSUE_CODES[reason], "warning", pointer, REASONS[reason].sentence.rstrip(".")),)
 
 
 def _chosen(search: OrderSearch, known: NumberedOrders, numbers: Sequence[int]) -> SettledMatch:
-    """Answer the orders that an operator chose, unless they are another patient's by now; a cancelled one stays."""
+    """Match the orders that an operator chose, unless they are another patient's now; a cancelled one stays."""
     orders = [known.orders[number] for number in numbers]
     revived = [replace(order, ended="", ended_at=None) for order in orders]
     if reason := against_operator(search, revived, known.known(())):
@@ -534,7 +534,7 @@ def _unaided(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, 
 def _beside(
     search: OrderSearch, settled: SettledMatch, kept: tuple[MatchedOrder, ...], *, is_sent: bool, shares: bool
 ) -> SettledMatch:
-    """Settle between what the study's numbers find and the earlier orders that still fit its patient, `kept`.
+    """Decide between the orders that the study's numbers find and earlier orders that still fit, `kept`.
 
     Orders that were cancelled stay without a word. If the numbers find other orders than before, these stay out.
     """
@@ -551,7 +551,7 @@ def _beside(
 def _standing(
     search: OrderSearch, known: NumberedOrders, numbers: Iterable[int], at: datetime
 ) -> tuple[MatchedOrder, ...]:
-    """Return these orders as far as the study would answer them by their own numbers if none had been cancelled."""
+    """Return those of these orders that the study's own numbers would match if none had been cancelled."""
     revived = [replace(known.orders[one], ended="", ended_at=None) for one in numbers]
     keys = dict.fromkeys(key for one in revived for key in order_keys(one, known.authorities))
     own = replace(search, keys=tuple(keys), missing="")
@@ -563,7 +563,7 @@ def _matched_orders(found: Match, known: NumberedOrders) -> tuple[MatchedOrder, 
 
 
 def _matched_order(order: KnownOrder, known: NumberedOrders) -> MatchedOrder:
-    """Find the records of an order: those with its placer or filler order number, and none other of either."""
+    """Find all records of an order: with its placer or filler order number, and without a different other one."""
     own = own_numbers(order, known.authorities)
     records = [number for number, one in known.orders.items() if _is_record(one, order, own, known)]
     records.sort(key=lambda number: (not _is_newest(known.orders[number], order), number))

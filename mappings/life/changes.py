@@ -1,4 +1,4 @@
-"""Compare a study with its last ingested version, to find changed reports and events that cause HL7 v2 messages.
+"""Compare a study with its last ingested version: find changed reports, and the causes of HL7 v2 messages.
 
 HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21, D22.
 
@@ -47,7 +47,7 @@ from mappings.values.text import is_said
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Stored facts about a study beside its last version.
+    """Stored facts about a study, beside its last version.
 
     `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
     it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
@@ -120,7 +120,7 @@ class Change:
 
     @property
     def known(self) -> Known:
-        """Facts that the next ingest needs about this one. Without newer ones, its merges stand."""
+        """Facts that the next ingest needs; merges of this one stay unless there are newer ones."""
         earlier = Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
         earlier = replace(earlier, is_withdrawn=self.is_withdrawn, was_withdrawn=self.is_withdrawn)
         earlier = replace(earlier, withdrawal=self.withdrawal, withdrawal_before=self.withdrawal)
@@ -134,7 +134,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The study before and after, with the ids of the reports seen signed by then.
+    """Study before and after, with the ids of the reports that were seen signed.
 
     `said` is the study to map, with the last values of its unsigned reports filled in: for comparison only.
     """
@@ -148,7 +148,7 @@ class _Look:
 
     @property
     def was_withdrawn(self) -> bool:
-        """True if the reports of the study before were withdrawn; a decision of an operator since then is a change."""
+        """True if the earlier study's reports were withdrawn; an operator's decision since then counts as a change."""
         is_new = self.facts.is_withdrawn and not self.facts_before.is_withdrawn
         return not is_new and is_withdrawn(self.before, self.site, self.facts_before)
 
@@ -192,7 +192,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
 
 
 def told(study: Study, cause: Cause, report_ids: Iterable[str], *, is_withdrawn: bool = False) -> str:
-    """Digest of the facts about these reports that a message carries and that can cause one (D20).
+    """Return a digest of the facts about these reports that a message carries and whose change causes one (D20).
 
     Two messages under the same number with the same digest tell a receiver the same. `is_withdrawn` is that of `Facts`:
     a withdrawal never tells the same as a message that was sent while the cancelled study still stood.
@@ -252,7 +252,7 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
 
 
 def _renumbered(before: Study, now: Study, site: Site, merges: Facts) -> Study:
-    """Return the earlier study with the MRNs of the new one where only a merge lies between them."""
+    """Return the earlier study with the MRNs of the new one, where only a merge changed them."""
     if not merges.merged:
         return before
     new = {report.report_id: report for report in now.reports}
@@ -268,7 +268,7 @@ def _renumbered(before: Study, now: Study, site: Site, merges: Facts) -> Study:
 
 
 def _old_numbers(before: Study, site: Site, then: Facts, known: Known) -> tuple[StatedNumber, ...]:
-    """Return the numbers under which the patients were stored and that gave way; `then` are the facts at that time."""
+    """Return the patients' stored numbers that were merged since; `then` are the facts of that time."""
     if not known.merged:
         return known.old_numbers
     about = subjects(before, before.reports, site, then).values()
@@ -277,12 +277,12 @@ def _old_numbers(before: Study, site: Site, then: Facts, known: Known) -> tuple[
 
 
 def _ids_with(seen: tuple[str, ...], reports: Iterable[Report]) -> tuple[str, ...]:
-    """Append the ids of these reports to the ids of reports seen signed."""
+    """Add the ids of these reports to those seen signed."""
     return tuple(dict.fromkeys((*seen, *(report.report_id for report in reports))))
 
 
 def _version(before: str, study: Study) -> str:
-    """Digest of every field that can cause a message, and of the previous version: a new cause gets a new MSH-10.
+    """Return a digest of every field that can cause a message, and of the previous version, for MSH-10.
 
     A text that is changed back and forth gets a new version each time.
     """
@@ -295,7 +295,7 @@ def _version(before: str, study: Study) -> str:
 
 
 def _cancelled_addenda(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
-    """Yield the cancelled addenda that a receiver may have, unless they are withdrawn already."""
+    """Yield the cancelled addenda that a receiver may have, except those withdrawn already."""
     if is_withdrawn(look.before, look.site, look.facts_before):
         return
     listed = {report.report_id for report in look.study.reports}
@@ -305,7 +305,7 @@ def _cancelled_addenda(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
 
 
 def _flagged_otherwise(look: _Look, caused: AbstractSet[str]) -> Iterator[tuple[Report, CauseKind]]:
-    """Yield the addenda that have other flagged lines since another report changed: some receivers have them apart."""
+    """Yield addenda whose flagged lines changed because another report did: some receivers have them separately."""
     both = (*look.before.completed, *look.study.completed)
     is_silent = refusal(look.study) or is_withdrawn(look.study, look.site, look.facts)
     if is_silent or not any(report.is_critical for report in both) or not any(report.is_addendum for report in both):
@@ -318,7 +318,7 @@ def _flagged_otherwise(look: _Look, caused: AbstractSet[str]) -> Iterator[tuple[
 
 
 def _flagged(study: Study, site: Site, facts: Facts) -> dict[str, tuple[object, ...]]:
-    """Return the flagged passages of each signed addendum, and whose flags it shows, by report id."""
+    """Return, by report id, the flagged passages of each signed addendum and the reports whose flags it shows."""
     found: dict[str, tuple[object, ...]] = {}
     about = subjects(study, study.completed, site, facts)
     for report in (one for one in study.completed if one.is_addendum):
@@ -331,7 +331,7 @@ def _flagged(study: Study, site: Site, facts: Facts) -> dict[str, tuple[object, 
 
 
 def _may_be_sent(was: Report, site: Site) -> bool:
-    """True for a report that a receiver may have: a signed one, and a draft even if its text is gone."""
+    """True for a report that a receiver may have: signed, or a draft even if its text is gone."""
     return was.is_completed or (site.send_drafts and was.status == "in_progress")
 
 
@@ -350,7 +350,7 @@ def _change_of(was: Report | None, report: Report, *, is_other: bool) -> CauseKi
 
 
 def _cause_to_send(look: _Look, was: Report | None, report: Report, kind: CauseKind | None) -> CauseKind | None:
-    """Choose the cause to send: drafts only if the site publishes them, a withdrawn study's reports once (D21)."""
+    """Choose the cause to send: drafts only if the site publishes them; each withdrawal once (D21)."""
     site = look.site
     if is_withdrawn(look.study, site, look.facts):
         return None if was is None or look.was_withdrawn else _withdrawn(was, site)
@@ -370,14 +370,14 @@ def _withdrawn(was: Report, site: Site) -> CauseKind | None:
 
 
 def _patient(study: Study, report: Report) -> tuple[str, ...]:
-    """Patient fields of a report with white space normalized: white space alone makes no other patient (D13)."""
+    """Return the patient fields of a report with white space normalized, which makes no other patient (D13)."""
     snapshot = report.snapshot
     fields = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
     return tuple(map(words, fields))
 
 
 def _is_other_patient(look: _Look, was: Report, now: Report) -> bool:
-    """True if a patient field differs; an old number and the one that it was merged into do not (D48)."""
+    """True if a patient field differs, other than by a merge of numbers (D48)."""
     before, after = _patient(look.before, was), _patient(look.said, now)
     if before == after or not look.facts.merged:
         return before != after
@@ -386,13 +386,13 @@ def _is_other_patient(look: _Look, was: Report, now: Report) -> bool:
 
 
 def _numbers(study: Study, report: Report, site: Site, merges: Facts) -> tuple[str, ...]:
-    """Numbers of a report's patient, by the surviving ones."""
+    """Return the numbers of a report's patient, after merges."""
     identity = identified(study, report.snapshot, site, report.snapshot_pointer, merges)
     return tuple([words(one.value) for one in identity.identifiers if one.type and not one.is_old])
 
 
 def _moved_reports(look: _Look) -> set[str]:
-    """Ids of reports with another patient than before, under the current site (D7, D11), or another number.
+    """Return the reports whose patient or number is another than before, by the present settings (D7, D11).
 
     Another patient is another identity, or two patient fields that contradict the old ones under the same identity.
     """
@@ -412,13 +412,13 @@ def _moved_reports(look: _Look) -> set[str]:
 
 
 def _is_at(subject: Subject) -> tuple[str, str]:
-    """Key under which a patient's reports are filed: Patient id and number."""
+    """Return the key under which a receiver files a patient's reports: Patient id and number."""
     return subject.identity.patient_id, subject.number
 
 
 @dataclass(frozen=True, slots=True)
 class GaveWay:
-    """Reports of a study whose patient's number gave way, with the ids of the Patients replaced and of the survivors.
+    """Reports whose patient's number was merged, with the ids of the replaced and of the surviving Patients.
 
     A Patient is listed at the first ingest that knows of its merge, and at no later one; but anew once a doubt about
     the merge has passed.
@@ -433,7 +433,7 @@ NOBODY: Final = GaveWay()
 
 
 def gave_way(before: Study, then: Facts, now: Study, facts: Facts, site: Site) -> GaveWay:
-    """Return what gave way since the last ingest of a study, whose facts were `then`."""
+    """Return the merges since the study's last ingest, whose facts were `then`."""
     if not facts.merged:
         return NOBODY
     known = {

@@ -31,7 +31,7 @@ _NO_FACTS: Final = Facts()
 
 
 def in_order(study: Study) -> Study:
-    """Sort the study's reports in reading order: their patients depend on it."""
+    """Sort the study's reports in reading order; the choice of their patients depends on it."""
     ordered = tuple(sorted(study.reports, key=reading_order))
     return study if ordered == study.reports else replace(study, reports=ordered)
 
@@ -39,7 +39,7 @@ def in_order(study: Study) -> Study:
 def kept(
     before: Study, now: Study, site: Site, cancelled: AbstractSet[str], at: datetime | None
 ) -> tuple[Study, list[MappingIssue]]:
-    """Return the new study with the last values of each signed report and the reports no longer listed, and issues.
+    """Complete a new study from its last version: values of signed reports, and reports no longer listed.
 
     `at` is when the gateway read the new study.
     """
@@ -65,12 +65,12 @@ def kept(
 
 
 def _index(report: Report) -> int:
-    """Return the place of a report in AutoScribe's list. A report that is listed twice leaves a gap."""
+    """Return a report's place in AutoScribe's list, where a report listed twice leaves a gap."""
     return int(report.pointer.rpartition("/")[2])
 
 
 def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
-    """Yield an issue if the accession numbers changed and a signed report may be filed under an old one."""
+    """Yield an issue if accession numbers changed while a signed report may be filed under an old one."""
     if not before.completed:
         return
     was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
@@ -119,7 +119,7 @@ def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
 
 
 def _with_text_change(was: Report, whole: Report, stand_in: str) -> Report:
-    """Add when the text of a signed report changed, or `stand_in` if nothing dates the change.
+    """Note when the text of a signed report changed; `stand_in` if nothing dates the change.
 
     Later values of `updatedAt` than the first may be of other changes. A moment that is no later than what was known of
     the report is not of the new text.
@@ -136,7 +136,7 @@ def _with_text_change(was: Report, whole: Report, stand_in: str) -> Report:
 
 
 def _stand_in(before: Study, now: Study, at: datetime | None) -> str:
-    """Return the instant that stands in for the time of an undated change; empty if no instant at all is known."""
+    """Return an instant in place of the unknown time of a change; empty if no instant is known at all."""
     known = {report.report_id for report in before.completed}
     newest = max(filter(None, map(version_instant, before.completed)), default=None)
     since = [version_instant(one) for one in now.completed if one.is_addendum and one.report_id not in known]
@@ -157,12 +157,12 @@ def _key(name: str) -> str:
 
 
 def text_of(report: Report) -> str:
-    """N(text); empty if it is blank."""
+    """Return N(text); empty if it is blank."""
     return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def words(text: str | None) -> str:
-    """Normalize a text for comparison: N(text) with one blank for any white space."""
+    """Normalize a text for comparison: N(text) with a single blank for any white space."""
     return " ".join(normal_form(text or "").split())
 
 
@@ -172,12 +172,12 @@ def _is_other(was: str | None, now: str | None) -> bool:
 
 
 def _vanished(was: object, now: object, names: Iterable[str]) -> dict[str, Any]:
-    """Return the fields with a value before and none now, with their old values."""
+    """Return the fields that had a value before and have none now, with the old values."""
     return {name: getattr(was, name) for name in names if is_said(getattr(was, name)) > is_said(getattr(now, name))}
 
 
 def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
-    """Missing study fields that decide what is sent, with their old values; a number only together with its issuer."""
+    """Return the vanished study fields that decide what is sent, with old values; numbers only with their issuer."""
     names = ["is_cancelled", "study_type"]
     customers = (one.express_customer.express_customer_id if one.express_customer else None for one in (before, now))
     if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
@@ -190,7 +190,7 @@ def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
 
 
 def with_last_said(was: Report | None, report: Report) -> Report:
-    """Fill in the report's missing values from before. A signed report takes nothing from its draft."""
+    """Fill in a report's missing values from its last version; a signed report takes none from its draft."""
     if was is None or was.is_completed != report.is_completed:
         return report
     gone = _vanished(was, report, _REPORT_FIELDS)

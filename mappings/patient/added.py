@@ -1,4 +1,4 @@
-"""Add the patient numbers of a hospital's orders to those of a study's patient: behind them, and never in their place.
+"""Add the patient numbers of hospital orders to the study's patient; they never replace its own numbers.
 
 HL7 v2.5.1 §3.4.2.3 (PID-3), https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier, decisions D11, D48.
 An order never decides whose the report is. A number of an authority and type that the patient has is no addition.
@@ -22,7 +22,7 @@ _HASH_LENGTH: Final = 14
 def added_identifiers(
     identity: Identity, orders: Sequence[AnsweredOrder], merged: Sequence[MergedNumber] = ()
 ) -> tuple[PatientIdentifier, ...]:
-    """Return the numbers of the orders that the patient lacks, the surviving one of a merged number.
+    """Return the orders' patient numbers that the patient lacks, after merges.
 
     None is added in a conflict (D12), and none of an authority and type in which the orders contradict each other.
     """
@@ -40,7 +40,7 @@ def added_identifiers(
 
 
 def stated_system(number: StatedNumber) -> str:
-    """FHIR system of a hospital's number: its authority's, else one made of its namespace, which no other one has.
+    """Return the FHIR system of a hospital's number: its authority's, else one made from its namespace.
 
     What is no URI is no system: it is taken like a namespace.
     """

@@ -169,7 +169,7 @@ class PatientIdentifier:
 
 
 class ReplacedPatient(NamedTuple):
-    """Patient id made of a number that the hospital merged into another one, and that number."""
+    """Patient id made from a number that the hospital merged into another, and that number."""
 
     patient_id: str
     number: PatientIdentifier
@@ -251,7 +251,7 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
 
 
 def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
-    """Make a patient of one study or report, linked to no other by its identifiers: they are contested (D12).
+    """Make a patient that is linked to no other study or report, since its identifiers are disputed (D12).
 
     In FHIR each identifier is under a system of its own, so that nobody matches by it.
     """
@@ -262,7 +262,7 @@ def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
 
 
 def unmatched(identifier: PatientIdentifier, upstream_id: str) -> PatientIdentifier:
-    """Mark a number as unfit for matching: type `U`, and in FHIR a system of the study or report alone."""
+    """Mark a number as unfit for matching: type `U`, and a FHIR system only for this study or report."""
     system = _made_authority(identifier.type, f"alone\x1f{upstream_id}").system
     assigner = identifier.assigner or (identifier.namespace if identifier.is_assigned else "")
     return replace(identifier, type=UNSPECIFIED, system=system, assigner=assigner)

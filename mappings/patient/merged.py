@@ -1,4 +1,4 @@
-"""Follow a patient from a number that was merged into another one to the surviving number.
+"""Follow merges from a patient's old number to the number that replaced it.
 
 HL7 v2.5.1 §3.6.2.1 (merge: the incorrect identifier is never referenced in future transactions), §3.3.40 (A40),
 https://hl7.org/fhir/R4/patient.html#merge, decisions D11, D13, D48. A number is followed within its authority and type
@@ -32,7 +32,7 @@ _PLACES: Final = {"MR": "/mrn", "PI": "/externalPatientId"}
 
 
 def identified(study: Study, snapshot: Snapshot, site: Site, pointer: str, facts: Facts) -> Identity:
-    """Derive the identity of a snapshot (`identify`), by the surviving numbers where its own gave way."""
+    """Derive a snapshot's identity (`identify`), with replaced numbers in place of merged ones."""
     identity = identify(study, snapshot, site, pointer)
     if not facts.merged:
         return identity
@@ -59,7 +59,7 @@ def identified(study: Study, snapshot: Snapshot, site: Site, pointer: str, facts
 
 
 def surviving(number: PatientIdentifier, merged: Sequence[MergedNumber]) -> str:
-    """Return the number that stands for this one, as the hospital wrote it; empty if no merge concerns it.
+    """Return the number that replaces this one, as the hospital wrote it; empty if it was not merged.
 
     A surviving number itself is returned in the hospital's spelling. If that differs between messages, one is chosen.
     """
@@ -72,14 +72,14 @@ def surviving(number: PatientIdentifier, merged: Sequence[MergedNumber]) -> str:
 
 
 def of_other_numbers(identity: Identity) -> tuple[ReplacedPatient, ...]:
-    """Return the replaced Patients whose number is another one, and no other spelling of the surviving number."""
+    """Return the replaced Patients with another number than the surviving one, in any spelling."""
     spelled = {(one.type, one.system, mrn_key(one.value)) for one in identity.identifiers if not one.is_old}
     numbers = ((one, one.number) for one in identity.replaced)
     return tuple([one for one, old in numbers if (old.type, old.system, mrn_key(old.value)) not in spelled])
 
 
 def given_way(numbers: Iterable[PatientIdentifier], facts: Facts) -> tuple[StatedNumber, ...]:
-    """Return the old numbers known of a study, with those of these numbers that gave way."""
+    """Return the study's old numbers, adding those of these numbers that were merged now."""
     gone = [
         StatedNumber(one.value, one.namespace, one.system, one.type)
         for one in numbers
@@ -107,7 +107,7 @@ def _under(
     issues: tuple[MappingIssue, ...],
     site: Site,
 ) -> Identity:
-    """Return the identity with these numbers: its Patient id is that of the number that was its key.
+    """Return the identity with these numbers; its Patient id is made from the number that replaced its key.
 
     Another spelling of the surviving number is a Patient of its own before the merge, and no other number.
     """

@@ -1,4 +1,4 @@
-"""Compare two patient descriptions by words of names, birth dates and sex, not MRN: can they be of one person?
+"""Compare two patient descriptions by names, birth date and sex (not MRN): can they be one person?
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 
@@ -172,7 +172,7 @@ class _Words(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """Words of either name alone, and words that both names share."""
+    """Words that only one of two names has, and words that both share."""
 
     mine: list[str]
     theirs: list[str]

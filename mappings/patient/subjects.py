@@ -51,7 +51,7 @@ _TAKEN: Final = "other studies speak of somebody else under the same identifiers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A patient of a study, and the `reports` about that patient: signed ones in reading order, then drafts.
+    """Patient in a study, and the `reports` about that patient: signed ones in reading order, then drafts.
 
     `identity` has the identifiers of all of them; the snapshot at `pointer` speaks for the patient. `number` is the
     upstream id for EI.1 of OBR-3: the study's for the patient of the report first seen signed, else the id of the
@@ -67,7 +67,7 @@ class Subject:
 
 
 class _Claim(NamedTuple):
-    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower.
+    """Claim of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower.
 
     `standing`: the greatest speaks for the patient.
     """
@@ -82,7 +82,7 @@ class _Claim(NamedTuple):
 
 
 def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts = _NO_FACTS) -> dict[str, Subject]:
-    """Map each of these `reports` by id to its subject, and the study id to the study's own subject.
+    """Return the subject of each report by report id, and the study's own subject by study id.
 
     The study's own subject is the patient with the study's number; it is the first value. FHIR passes all reports, HL7
     v2 the signed ones; both get the same subject for a signed report. Ids in `taken_patient_ids` are not used: other
@@ -109,7 +109,7 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
 def subjects_as_before(
     study: Study, reports: Sequence[Report], site: Site, facts: Facts, reuse: Reuse
 ) -> dict[str, Subject]:
-    """Map reports to their `subjects`, which are as before if all that says whose reports they are is as before."""
+    """Return `subjects`, reusing the earlier result if nothing that decides it has changed."""
     of_study = study.study_id, study.external_patient_id, study.express_customer, study.metadata_snapshot
     of_reports = [(one.report_id, one.status, one.is_addendum, one.snapshot, one.pointer) for one in reports]
     given = site, facts, of_study, of_reports
@@ -137,7 +137,7 @@ def _claims(study: Study, reports: Sequence[Report], here: AbstractSet[str], sit
 
 
 def _as_merged(said: Said, identity: Identity) -> Said:
-    """Replace an MRN that the hospital merged into another one by the surviving one: the two are one number."""
+    """Replace a merged MRN by the number that replaces it, so that both count as one number."""
     if not any(one.is_old and one.type == "MR" for one in identity.identifiers):
         return said
     [survivor] = [one.value for one in identity.identifiers if one.type == "MR" and not one.is_old]
@@ -224,7 +224,7 @@ def _home(named: list[_Claim], claim: _Claim) -> set[str]:
 
 
 def _belongs_to_group(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
-    """True if a claim is about the patient of a group."""
+    """True if a claim is about the patient of a group of claims."""
     if _is_against(claim, group):
         return False
     patient = _namer(group).identity
@@ -242,20 +242,20 @@ def _belongs_to_group(claim: _Claim, group: list[_Claim], home: set[str]) -> boo
 
 
 def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
-    """True if a claim contradicts the group's speakers, or values of its other reports that the speakers lack."""
+    """True if a claim contradicts a group's leading reports, or values of other reports that these lack."""
     speakers = _speakers(group)
     others = [reduce(in_words_of, speakers, one.said) for one in group if one.said not in speakers]
     return any(contradicts(claim.said, one) for one in (*speakers, *others))
 
 
 def _speakers(group: list[_Claim]) -> list[Said]:
-    """Facts of the claims of the highest standing: the signed originals, if there are any."""
+    """Return the facts that lead a group: those of its signed originals, if there are any."""
     best = max(one.standing for one in group)
     return [one.said for one in group if one.standing == best]
 
 
 def _namer(group: list[_Claim]) -> _Claim:
-    """Claim that gives the patient the identity: the last with an identity, preferably an original.
+    """Return the claim that gives the patient its identity: the last with one, preferably of an original.
 
     An addendum gives it only if the group has no original, or an original has its number. Of several spellings of that
     number, such as one with zeros in front, the one seen first stays the key: only an operator moves a patient.
@@ -278,14 +278,14 @@ def _standing(report: Report) -> tuple[bool, bool]:
 
 
 def _speaker(claims: list[_Claim]) -> _Claim:
-    """Newest claim of the highest standing that identifies its patient (a report may lack all patient fields)."""
+    """Return the newest claim of the highest standing that identifies its patient."""
     return max(reversed(claims), key=lambda one: (*one.standing, one.identity.is_linked))
 
 
 def _subject(  # noqa: PLR0913 (all sources of a patient)
     whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], facts: Facts, *, is_only: bool
 ) -> Subject:
-    """Build the patient of a group. `own` is the study if this is its own patient, who gets its number and id."""
+    """Build the subject of a group. `own` is the study if this is its own patient."""
     number = own.study_id if own is not None else min(whole, key=_rank).report.report_id
     group = [claim for claim in whole if claim.is_here]
     if not any(claim.identity.is_linked for claim in group):

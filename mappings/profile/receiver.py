@@ -80,7 +80,7 @@ class Receiver:
         "off|required",
     )
     interpreter: str = _switch(
-        "OBR-32: the signer by NPI, else local id; by local id, else NPI; or by name alone, as FAMILY,GIVEN",
+        "OBR-32: the signer by NPI, else local id; by local id, else NPI; or only by name, as FAMILY,GIVEN",
         "npi|local_id|name",
     )
     modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")
@@ -103,7 +103,7 @@ class Receiver:
     wrap: str = _switch("longest line of the report, in characters", "none|75|80")
     obx3_style: str = _switch(
         "OBX-3: LOINC codes; LOINC with &GDT and &IMP; R^REPORT^L and I^IMPRESSION^L; LOINC with &R and &I; or"
-        " R^REPORT^L alone",
+        " only R^REPORT^L",
         "loinc|gdt_imp|va|va_suffix|va_report",
     )
     uid: str = _switch(
@@ -122,7 +122,7 @@ class Receiver:
     )
     disclaimer: str = _text("the text of the NTE after OBR")
     addendum: str = _switch(
-        "an addendum: all reports again, the addendum alone as `A`, or an order of its own", "replace|append|new_order"
+        "an addendum: all reports again, only the addendum as `A`, or an order of its own", "replace|append|new_order"
     )
     addendum_obx3: str = _switch(
         "OBX-3 of an addendum's text: as the impression, or as an addendum (55107-7, `&ADT`)", "impression|addendum"
@@ -161,7 +161,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Switches that cannot work together: the first one to check, the test, the reason and the remedy."""
+    """Rule that two switches cannot work together: the first to check, the test, the reason and the remedy."""
 
     key: str
     is_there: Callable[[Receiver], bool]

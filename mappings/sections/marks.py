@@ -67,7 +67,7 @@ class Mark(NamedTuple):
 
     @property
     def is_heading(self) -> bool:
-        """True for neither a closing nor a title."""
+        """True if the mark is neither a closing line nor a title."""
         return self.label not in (CLOSING, TITLE)
 
     @property
@@ -102,7 +102,7 @@ def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
 
 
 def _is_run_in(lines: list[str]) -> bool:
-    """True if the text of these stripped lines is on one line, perhaps under a title; signatures do not count."""
+    """True if a report's text is all on one line, perhaps under a title; signatures do not count."""
     written = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(written) <= _RUN_IN_LINES or len(written) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(written) <= _RUN_IN_LINES

@@ -1,4 +1,4 @@
-"""Order the reports of a patient by their newest words, and find whose critical flag the newest addendum shows too.
+"""Sort a patient's reports by newest text, and find the critical flags that an addendum shows for its original.
 
 HL7 v2.5.1 §7.4.2.8 (the flag of an OBX), decisions D17, D19, D22, D36. No alert points to a sentence that was taken
 back: where a message has later addenda to a critical report, the flag of that report stands also on the lines of the
@@ -31,14 +31,14 @@ def newest_first(reports: Sequence[Report]) -> list[Report]:
 
 
 def changed_after_addendum(report: Report, peers: Sequence[Report]) -> bool:
-    """True for a signed original whose text changed after an addendum to it, or to an unknown one, was signed."""
+    """True for a signed original whose text changed after an addendum (to it or to an unknown report) was signed."""
     if report.is_addendum or not report.text_changed_at:
         return False
     return any(_is_newer(report, one) for one in peers if one.is_addendum and one.is_completed)
 
 
 def is_followed(report: Report, peers: Sequence[Report]) -> bool:
-    """True for a signed addendum behind a newer one of its patient, or behind an original that changed since."""
+    """True for a signed addendum that a newer one, or a later change of an original, follows."""
     if not (report.is_addendum and report.is_completed):
         return False
     newest = newest_first([one for one in peers if one.is_completed])
@@ -46,7 +46,7 @@ def is_followed(report: Report, peers: Sequence[Report]) -> bool:
 
 
 def flags_shown(reports: Sequence[Report], peers: Sequence[Report]) -> dict[str, list[Report]]:
-    """Find the critical reports whose flag stands also on the lines of an addendum, by the id of the addendum.
+    """Return the critical reports whose flag an addendum's lines also show, by the addendum's id.
 
     `reports` are those of a message, `peers` all reports about the same patient, both in reading order. An addendum
     that is critical itself needs no other flag.
@@ -62,7 +62,7 @@ def flags_shown(reports: Sequence[Report], peers: Sequence[Report]) -> dict[str,
 
 
 def _follows(addendum: Report, report: Report, peers: Sequence[Report]) -> bool:
-    """True for an addendum that is later than a report and known to be about it."""
+    """True for an addendum that is later than a report and certainly about it."""
     order = [one.report_id for one in newest_first(peers)]
     is_behind = order.index(addendum.report_id) < order.index(report.report_id)
     if not is_behind or (not report.is_addendum and _is_newer(report, addendum)):

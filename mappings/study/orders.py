@@ -1,4 +1,4 @@
-"""Read the orders of a study: numbers from JSON keys that the site names, and the hospital's orders that it answers.
+"""Read the orders of a study: numbers from metadata keys that the site names, and the hospital's matched orders.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), §3.4.3 (PV1), https://hl7.org/fhir/R4/servicerequest.html, decisions
 D18, D48. AutoScribe has no field for either number: a site names the keys of `Study.metadata` that hold them.
@@ -31,7 +31,7 @@ def message_pointer(name: HospitalMessageName) -> str:
 
 
 def common_visit(orders: Iterable[AnsweredOrder | None]) -> tuple[StatedVisit | None, tuple[MappingIssue, ...]]:
-    """Return the visit of these orders; none, with an issue, if their visits or accounts have different numbers.
+    """Return the visit that these orders share; none, with an issue, if their visits or accounts differ.
 
     Of several statements about one visit it is the first with a number. News of somebody else, and numbers without an
     authority, are issues.
@@ -50,7 +50,7 @@ def common_visit(orders: Iterable[AnsweredOrder | None]) -> tuple[StatedVisit | 
 
 
 def _unsaid(orders: Iterable[AnsweredOrder]) -> Iterator[MappingIssue]:
-    """Yield the issues of what is not said of visits."""
+    """Yield the issues about visits that are not stated."""
     for order in orders:
         for name in order.refused:
             action = "the message is about another patient: nothing of it is said of the order's visit"
@@ -71,7 +71,7 @@ def _key(number: StatedNumber | None) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order; an unknown number is empty. `pointer` is the place of the numbers in the study document.
+    """Order of a study; an unknown number is empty. `pointer` is the place of its numbers in the study document.
 
     `exam_number` (RADTI-RACNI) and `case_number` belong to the exam in VistA. `answered` is the hospital's order, if
     one is matched: then `pointer` names its message.
@@ -85,12 +85,12 @@ class Order:
     answered: AnsweredOrder | None = None
 
     def filed_as(self, receiver: Receiver) -> str:
-        """Number by which the receiver files the order: the exam number if required, else the accession number."""
+        """Number under which the receiver files the order: the exam number if required, else the accession number."""
         return self.exam_number if receiver.vista_exam == "required" else self.accession_number
 
 
 def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
-    """Read the orders of a study, at least one: accession numbers with their placer order numbers.
+    """Return the orders of a study, at least one: accession numbers with placer order numbers.
 
     Several orders are read as one report. Numbers are paired by position, if there are equally many of both. If the
     study's metadata have accession numbers, a different one from AutoScribe's PACS makes no order.
@@ -131,7 +131,7 @@ def placer_order_numbers(study: Study, site: Site) -> tuple[str, ...]:
 
 
 def _with_answers(known: tuple[Order, ...], answered: Sequence[AnsweredOrder]) -> tuple[Order, ...]:
-    """Complete the study's orders by the hospital's orders that it answers; none of either is left out (D48)."""
+    """Complete the study's orders by the hospital's matched orders; none of either is left out (D48)."""
     left = list(answered)
     made: list[Order] = []
     for order in known:
@@ -142,7 +142,7 @@ def _with_answers(known: tuple[Order, ...], answered: Sequence[AnsweredOrder]) -
 
 
 def _is_of(answered: AnsweredOrder, order: Order, *, is_only: bool) -> bool:
-    """True if a hospital's order is this order of the study: by accession number, else by placer order number."""
+    """True if a hospital's order is this order of the study, by accession or else placer order number."""
     accession = answered.accession.value if answered.accession else ""
     placer = answered.placer.value if answered.placer else ""
     if accession and accession == order.accession_number:
@@ -153,7 +153,7 @@ def _is_of(answered: AnsweredOrder, order: Order, *, is_only: bool) -> bool:
 
 
 def _completed(order: Order, answered: AnsweredOrder, *, is_alone: bool) -> Order:
-    """Add a hospital's order to an order of the study; what the study says of a single order stays where it is silent.
+    """Add a hospital's order to an order of the study; the study's values fill gaps.
 
     The placer of several orders under one accession number is known only from each order itself.
     """
@@ -212,7 +212,7 @@ def filed(
 
 
 def messages_by_accession(known: Sequence[Order]) -> tuple[str, ...]:
-    """Accession number of each message to a receiver of one message per order; a hospital's group of orders has one."""
+    """Return the accession number of each message, for receivers of one message per order."""
     numbers = [(one.accession_number, None if one.answered else place) for place, one in enumerate(known)]
     return tuple([number for number, _ in dict.fromkeys(numbers)])
 

@@ -33,7 +33,7 @@ __all__ = ["Class", "TraceRow", "defaulted", "trace"]
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """Targets of one source leaf.
+    """FHIR elements and HL7 v2 fields (targets) that one JSON value (leaf) of AutoScribe affects.
 
     `pointer` is into the study document (`/reports/0/signedAt`), or names a message of a hospital (`order:EPIC/MSG1`).
     `fhir` and `hl7v2` name elements (`Patient.birthDate`)
@@ -59,7 +59,7 @@ def trace(
     facts: Facts = _NO_FACTS,
     is_wanted: Callable[[str], bool] = lambda _: True,
 ) -> tuple[TraceRow, ...]:
-    """Trace the leaves of a study document whose pointers are wanted: the Study's JSON with its `reports` and `users`.
+    """Trace the wanted leaves of a study document: the Study's JSON with its `reports` and `users`.
 
     Each message of a hospital that stated something of an answered order has a row too (D48).
 
@@ -82,7 +82,7 @@ def trace(
 def defaulted(
     document: Json, rows: Iterable[TraceRow], site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
 ) -> tuple[str, ...]:
-    """List the targets that no leaf changes: they come from the gateway or the site's settings."""
+    """Return the targets that no leaf changes: the gateway or the site's settings set them."""
     base = outputs(document, site, receiver, facts)
     moved = {target for row in rows for target in (*row.fhir, *row.hl7v2)}
     return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))
@@ -90,7 +90,7 @@ def defaulted(
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A document with its outputs, and the function that maps others; `by_name` remembers what a renaming moved."""
+    """Document with its outputs, and the function that maps changed ones; `by_name` caches what a renaming moved."""
 
     document: Json
     outputs: Outputs
@@ -136,7 +136,7 @@ class _Measured:
         return moved, hidden
 
     def unmoving(self, trials: Sequence[Trial], language: Language) -> list[Leaf]:
-        """Return the leaves that move nothing in a language: first all are changed at once, then each half of them."""
+        """Return the leaves that change nothing in a language: try all changes at once, then each half."""
         if not any(self._is_other(probe, language) for probe in joint_probes(self.document, trials)):
             return [leaf for leaf, _ in trials]
         half = len(trials) // 2
@@ -146,7 +146,7 @@ class _Measured:
 def _moving(
     measured: _Measured, wanted: Iterable[Leaf], receiver: Receiver, reuse: Reuse
 ) -> dict[Leaf, list[Language]]:
-    """Return the languages in which each leaf may move something.
+    """Return the languages in which each leaf may change something.
 
     Those that the tables of losses have are tried together: mostly nothing moves, and none of them is tried by itself.
     """

@@ -43,7 +43,7 @@ _COUNTED: Final = frozenset({"MSH-1", "MSH-2", "MSH-7", "MSH-10", "OBX-1", "OBX-
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A resource or a message (`made`), its pieces by name, and the targets of each with their values."""
+    """Resource or message (`made`), its pieces by name, and the targets of each piece with their values."""
 
     made: Json | bytes
     pieces: Mapping[str, Piece]

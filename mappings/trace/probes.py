@@ -73,7 +73,7 @@ class Leaf:
 
     @property
     def is_alone(self) -> bool:
-        """True if its probes change no other leaf, none outranks it, and it says nothing about another."""
+        """True if its probes change no other leaf, none outranks it, and it does not describe another leaf."""
         return not self.is_id and self.pattern not in _OUTRANKED and self.pattern not in _QUALIFYING
 
 
@@ -116,7 +116,7 @@ def valid_values(document: Json, leaf: Leaf, is_valid: Callable[[Json], bool]) -
 
 
 def joint_probes(document: Json, trials: Sequence[Trial]) -> Iterator[Json]:
-    """Yield the document with all these leaves changed at once, which are `is_alone`; each value is in one of them.
+    """Yield the document with all these independent leaves changed at once; each value is used in one of them.
 
     The last leaves are changed first: so no removal moves a place that is still to be changed.
     """

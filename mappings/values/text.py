@@ -78,7 +78,7 @@ def signed_text_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
 
 
 def is_merged(parent: str | None, addendum: str | None) -> bool:
-    """True if an addendum's text contains its report's text whole, in normal form (D17), without outer white space."""
+    """True if an addendum's text contains the whole text of its report, both in normal form (D17)."""
     whole = normal_form(parent or "").strip()
     return bool(whole) and whole in normal_form(addendum or "")
 

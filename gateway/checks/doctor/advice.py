@@ -44,7 +44,7 @@ _ALIAS: Final = "# Or, if it is {known} in another spelling, in the table of tha
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Notes, and TOML to paste: `keys` replace those under `[mapping]`, `tables` go at the end of the file."""
+    """Notes, and TOML to paste: `keys` replace those under `[mapping]`, `tables` go to the end of the file."""
 
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def _meant(text: str, known: Iterable[str]) -> str:
 
 
 def _written(spellings: Counter[str]) -> str:
-    """Return the most frequent spelling; among equals, the first in order."""
+    """Return the most frequent spelling; of equally frequent ones, the first in order."""
     return min(spellings, key=lambda one: (-spellings[one], one))
 
 

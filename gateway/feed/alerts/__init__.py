@@ -1,1 +1,1 @@
-"""Alerts of the feed: the conditions, the monitor that looks for them, and the webhook that posts them."""
+"""Alerts of the feed: conditions, the monitor that checks them, and the webhook that posts them."""

@@ -24,7 +24,7 @@ RUNBOOK: Final = "docs/runbooks.md"  # with a heading for each condition, its co
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A condition that holds now: its code, its destination (empty: the whole feed), and a count or a duration.
+    """Alert condition that holds now: its code, its destination (empty: the whole feed), and a count or a duration.
 
     `cases` are the rows concerned, if each new row must be alerted; otherwise `studies` are the studies concerned.
     `mild` are the cases that escalate to nobody.
@@ -40,7 +40,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """Definition of a condition: its meaning, and functions that measure it (count 0: it does not hold).
+    """Definition of an alert condition: its meaning, and functions to measure it (count 0: it does not hold).
 
     `cases` gives the rows concerned if each new row must be alerted; otherwise `studies` gives the studies concerned.
     If `escalates`, a case that stays unacknowledged is also posted to the addresses of `[[feed.escalate]]`.

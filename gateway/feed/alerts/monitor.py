@@ -61,7 +61,7 @@ Change = Literal["begins", "grows", "ends", "escalates"]
 
 @dataclass(frozen=True, slots=True)
 class AlertNews:
-    """News of an alert for one address: the change, and the cases concerned."""
+    """Change of an alert to post to one address, with the cases concerned."""
 
     hook: AlertHook
     alert: StandingAlert
@@ -92,7 +92,7 @@ class AlertNews:
 
 
 def updated_alert(before: StandingAlert, condition: Alert | None, now: int) -> StandingAlert:
-    """Return the stored alert updated to the condition found now (None: it ended), with nothing newly posted.
+    """Update the stored alert to the condition found now (None: it ended); nothing is marked as posted.
 
     A new case is unacknowledged. `now` is in microseconds.
     """
@@ -108,7 +108,7 @@ def updated_alert(before: StandingAlert, condition: Alert | None, now: int) -> S
 
 
 def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[AlertNews]:
-    """Yield the news due to each address, if any; `now` is in microseconds."""
+    """Yield the changes to post to each address, if any; `now` is in microseconds."""
     for hook in hooks:
         posted_cases = alert.told.get(hook.name)
         cases = _due(alert, hook, now) if hook.after else alert.cases
@@ -122,7 +122,7 @@ def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator
 
 
 def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, AlertCase]:
-    """Return the cases unacknowledged for as long as the address waits before it escalates.
+    """Return the cases that stayed unacknowledged for as long as the escalation address waits.
 
     A case whose instant is in the future counts too: the clock was set back, and the case's age is unknown.
     """
@@ -161,7 +161,7 @@ class AlertMonitor:
         self._counted_from = 0.0
 
     async def run(self) -> None:
-        """Check, report and wait, until cancelled; then give the lease back, for another process to take."""
+        """Check, report and wait, until cancelled; then give the monitor's lease back for another process."""
         try:
             await forever(self.turn, EVERY, not_done="alerts-not-seen")
         finally:  # the cancelled turn may or may not have taken the lease
@@ -171,7 +171,7 @@ class AlertMonitor:
                         await self._leases.give_back(lease)
 
     async def turn(self) -> None:
-        """Check and report once, unless another process holds the lease.
+        """Check and report once, unless another process holds the monitor's lease.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -185,7 +185,7 @@ class AlertMonitor:
             self._metrics.opened({})
 
     async def _count_open(self) -> None:
-        """Set the metric of open reports by their fates (D49); counting takes at most a twentieth of the time."""
+        """Set the metric of open reports by fate (D49); counting takes at most a twentieth of the time."""
         began = clock.monotonic()
         if began < self._counted_from:
             return
@@ -216,7 +216,7 @@ class AlertMonitor:
         return list(alerts_now.values())
 
     async def _keep(self, before: Mapping[Key, StandingAlert], after: Mapping[Key, StandingAlert]) -> None:
-        """Store the alerts that changed: before they are posted, and again with the addresses that took them."""
+        """Store the changed alerts: before they are posted, and afterwards with the addresses that accepted them."""
         known = {hook.name for hook in self._hooks}
         changed = []
         for key, alert in after.items():
@@ -229,7 +229,7 @@ class AlertMonitor:
             await self._engine.do(partial(store_alerts, changed))
 
     async def _posted(self, alert_news: Sequence[AlertNews]) -> list[AlertNews]:
-        """Post all alert news at once and return what was taken; the next check posts the rest again."""
+        """Post all alert changes at once and return what was accepted; the next check posts the rest again."""
         answers = await asyncio.gather(*(one.hook.post(one.data()) for one in alert_news))
         taken = [one for one, is_taken in zip(alert_news, answers, strict=True) if is_taken]
         for report in taken:
@@ -238,7 +238,7 @@ class AlertMonitor:
         return taken
 
     def _show(self, found: Sequence[Alert]) -> None:
-        """Set the alert metrics to the conditions that hold, and to 0 for those that ended."""
+        """Set the alert metrics: to the conditions that hold, and to 0 for those that ended."""
         now = {(one.code, one.destination): one.count for one in found}
         for key in self._shown | now.keys():
             self._metrics.alerted(*key, now.get(key, 0))
@@ -273,7 +273,7 @@ class AlertMonitor:
                 yield Alert(LEFT_OPEN.code, gone.name, gone.open)
 
     async def _see_who_serves(self, before: Mapping[Key, StandingAlert]) -> None:
-        """Note since when each destination has been unserved.
+        """Record since when each destination has had no lease holder.
 
         A destination with a stored `not-served` alert counts as unserved for longer than a minute already.
         """

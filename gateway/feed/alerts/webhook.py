@@ -47,7 +47,7 @@ class AlertHook:
         self._url, self._keys = url.get_secret_value(), secrets_in(key)
 
     async def post(self, data: Mapping[str, Any], kind: str = "feed.alert") -> bool:
-        """Post an alert, or another kind of event; return True if the address took it."""
+        """Post an alert or another kind of event; return True if the address accepted it."""
         message_id, at = f"msg_{secrets.token_hex(16)}", clock.now()
         body = json.dumps({"type": kind, "timestamp": at.isoformat(), "data": data}, separators=(",", ":"))
         headers = {
@@ -106,7 +106,7 @@ EVERY: Final = 1.0  # seconds between two looks
 
 
 class Heartbeat:
-    """Heartbeat of this process; `is_well` says if its last write to the database was done, and not long ago."""
+    """Heartbeat of this process, posted to an address; it pauses while the database takes no writes."""
 
     def __init__(self, hook: AlertHook, seconds: float, is_well: Callable[[], bool]) -> None:
         self._hook, self._seconds, self._is_well = hook, seconds, is_well
@@ -117,7 +117,7 @@ class Heartbeat:
         await forever(self.turn, EVERY, not_done="heartbeat-not-sent")
 
     async def turn(self) -> None:
-        """Beat if a heartbeat is due and this process is well."""
+        """Post a heartbeat if one is due and this process can write to the database."""
         if self._is_well() and clock.monotonic() >= self._due:
             self._due = clock.monotonic() + self._seconds
             process = f"{socket.gethostname()}:{os.getpid()}"
@@ -135,7 +135,7 @@ _PATIENCE: Final = 10.0  # seconds that trouble, or its end, must last before it
 
 
 class StoreAlarm:
-    """Monitor of the store by this process; `trouble` returns the code of what stops writes, or an empty string."""
+    """Alarm about the database of this process; `trouble` returns the code of what stops writes, or an empty string."""
 
     def __init__(self, trouble: Callable[[], str], settings: Feed, metrics: Metrics) -> None:
         self._trouble, self._metrics = trouble, metrics
@@ -160,7 +160,7 @@ class StoreAlarm:
             self._told = self._found
 
     def _look(self) -> None:
-        """Note the current trouble, and since when it has lasted."""
+        """Note the present trouble, and since when it lasts."""
         if (found := self._trouble()) != self._found:
             self._found, self._since, self._at = found, clock.monotonic(), clock.now()
 
@@ -175,11 +175,11 @@ class StoreAlarm:
         self._noted = self._found
 
     async def _posted(self, code: str, state: str) -> bool:
-        """Post an alert to the site's alert address; return True if it was taken. The next turn posts again if not."""
+        """Post to the site's alert address; True if it was accepted. The next turn tries again if not."""
         data = process_alert_data(code, "", state, int(clock.monotonic() - self._since), self._at)
         return all([await hook.post(data) for hook in self._hooks])
 
 
 def crowding() -> str:
-    """Return the code of the alert while listeners of this process are crowded, else an empty string."""
+    """Return the alert code while listeners of this process have too many connections, else an empty string."""
     return CROWDING.trouble

@@ -1,4 +1,4 @@
-"""Compose HL7 v2 messages for a study's waiting outbox rows, and set row states; hl7v2/messages.py merges events. Pure.
+"""Compose HL7 v2 messages for a study's waiting outbox rows, and decide row states. Pure; render_due.py stores both.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
 receiver is not sent: it is kept as a dead letter whose reason is the rule.
@@ -97,7 +97,7 @@ class _RoundComposer:
     reported: dict[str, Reported]
 
     def parts(self, rows: Sequence[WaitingRow]) -> list[NewMessage | SettledRow]:
-        """Return the messages that the rows ask for; for a row without a message, its settled state."""
+        """Compose the messages of these rows; a row without a message gives its settled state instead."""
         known, sent = self.study.known, self.study.sent.signed
         by_cause = {_key(row): row for row in rows}
         causes = [_cause(row) for row in rows]
@@ -105,7 +105,7 @@ class _RoundComposer:
         return _remarked(self._message(known, one.cause, by_cause[_key(one.cause)], one.made) for one in rendered)
 
     def withdrawals(self, rows: Sequence[WaitingRow]) -> tuple[list[NewMessage], SentState, str]:
-        """Return what a released move needs before its messages are sent (D13).
+        """Build the withdrawals that a released move sends before its own messages (D13).
 
         These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
         """
@@ -133,7 +133,7 @@ class _RoundComposer:
     def _refiled(
         self, row: WaitingRow, outlines: Sequence[Outline], *, is_released: bool
     ) -> tuple[list[NewMessage], SentState, str]:
-        """Return the withdrawals of what was sent without its order and is sent again, as `withdrawals` does.
+        """Build the withdrawals of what was sent without its order and is sent again, as `withdrawals` does.
 
         What moved besides is withdrawn if it was released. What was sent under an old number, to a receiver that
         follows no merge, waits for an operator.
@@ -153,7 +153,7 @@ class _RoundComposer:
     def _withdrawn(
         self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow
     ) -> tuple[list[NewMessage], SentState, str]:
-        """Return the messages of these withdrawals, with what counts as sent after them; or the reason for none."""
+        """Compose these withdrawals; return them with the sent state after them, or the reason why there are none."""
         if withdrawals is None:
             return [], after, FORMER_UNKNOWN
         # A withdrawal may have the content of what it withdraws, which the journal shows after a restore
@@ -170,16 +170,16 @@ class _RoundComposer:
         return messages, after, next(iter((*held, *broken)), "")
 
     def _known(self, drawn: Outline) -> Outline:
-        """Return an outline by the patients as the receiver knows them: it follows merges, or it does not (D48)."""
+        """Return an outline with the patient ids that the receiver knows: after merges, or before them (D48)."""
         return drawn if self.destination.merge == "follow" else drawn.apart()
 
     def _asked(self, known: Kept, cause: Cause) -> AskedMessage:
-        """Return the mapping's arguments for a cause."""
+        """Return the mapping's arguments for a message about a cause."""
         facts = replace(known.facts, reported=self.reported)
         return AskedMessage(known.study, cause, self.site, self.destination.receiver, facts)
 
     def _message(self, known: Kept, cause: Cause, row: WaitingRow, made: Rendering | MappingIssue) -> _Part:
-        """Return the message of a cause, or its settled row if there is none; with the codes of its warnings."""
+        """Compose the message of a cause, or settle its row if there is none; return it with its warning codes."""
         control_id = message_control_id(cause, self.destination.control_name)
         mapped = oru_of(made, self._asked(known, cause), control_id=control_id, at=self.study.at)
         if isinstance(made, MappingIssue) or mapped.output is None:
@@ -222,13 +222,13 @@ class _RoundComposer:
         return message, [*_codes((*mapped.issues, *rule_issues), "warning"), *without]
 
     def _noted(self, body: bytes, at: datetime | None, drawn: Outline) -> Reported:
-        """Note what a message tells under its numbers; without an OBR-22, the time of rendering stands for it."""
+        """Remember what a message says under its numbers; without OBR-22, the time of rendering stands for it."""
         reported = Reported(at or self.study.at, statuses_of(body))
         self.reported.update(dict.fromkeys(drawn.filler_order_numbers, reported))
         return reported
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
-        """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
+        """Return how to settle a row whose composed message must not be sent; None to send it."""
         whose, known = _whose(drawn, self.study.sent), self._known(drawn)
         if not all(one == "" or known.is_about(one) for one in whose):
             # last safeguard: the numbers belong to another patient (D13), or to an old number of this one (D48)
@@ -247,7 +247,7 @@ def _held(rows: Iterable[WaitingRow], reason: str) -> list[SettledRow]:
 
 
 def _settled_row(row: WaitingRow, parts: Sequence[NewMessage | SettledRow]) -> SettledRow:
-    """Return how to settle a row, given its composed parts; if any part is held, the whole row is held."""
+    """Return how to settle a row by its composed parts; if any part is held, the whole row is held."""
     without = [one for one in parts if isinstance(one, SettledRow) and one.number == row.number]
     held = [one for one in without if one.state == "held"]
     if not held and any(isinstance(one, NewMessage) and one.outbox == row.number for one in parts):
@@ -279,18 +279,18 @@ def _cancels(rows: Sequence[WaitingRow], settled: Sequence[SettledRow]) -> dict[
 
 
 def _whose(drawn: Outline, sent: SentState) -> set[str]:
-    """Return the patient ids that a message's numbers were sent for; an empty id marks a withdrawn report."""
+    """Return the patients about whom this message's numbers were sent; an empty id marks a withdrawn report."""
     wanted = set(drawn.filler_order_numbers)
     return {whose for numbers in sent.numbers.values() for number, whose in numbers.items() if number in wanted}
 
 
 def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:
-    """Return the codes of the issues of a severity, each once."""
+    """Return the issue codes of one severity, each once."""
     return list(dict.fromkeys(one.code for one in issues if one.severity == severity))
 
 
 def _remarked(parts: Iterable[_Part]) -> list[NewMessage | SettledRow]:
-    """Return each message with its warnings, including those of parts that could not be composed beside it (a PDF)."""
+    """Return the messages with warnings, also those of sibling parts (a PDF) that could not be composed."""
     pairs = list(parts)
     codes_without_message: dict[int, list[str]] = {}
     for part, codes in pairs:

@@ -1,4 +1,4 @@
-"""HL7 v2 as a message format of the feed: composing, content types, acknowledgements, and printing for operators.
+"""HL7 v2 as the message format of the feed: composing, content types, acknowledgements, and printing for operators.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (acknowledgements), tables 0008, 0155 and 0357;
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html §2 (Content-Type).
@@ -65,7 +65,7 @@ class Hl7v2Payload:
         return acknowledge(answer, code, control_id=control_id, at=written, error=error)
 
     def printed(self, data: bytes) -> list[str]:
-        """Return a line for each segment."""
+        """Return the message with a line for each segment."""
         return segments(data)
 
     def printed_answer(self, answer: bytes) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ class Hl7v2Payload:
         return {"code": ack.code, **texts, "errors": errors}
 
     def differences(self, before: bytes, after: bytes) -> list[tuple[str, str, str]]:
-        """Return the fields that differ; none if one of the two is no HL7 v2 message."""
+        """Return the fields that differ; none if either is no HL7 v2 message."""
         try:
             changes = differences(before, after)
         except Unreadable:
@@ -99,7 +99,7 @@ class Hl7v2Payload:
         return "rule-broken" if is_broken else ""
 
     def document_number(self, report_id: str) -> str:
-        """Return EI.1 of OBR-3 of a PDF's own message."""
+        """Return EI.1 of OBR-3 in the PDF's own message."""
         return pdf_number(report_id)
 
 

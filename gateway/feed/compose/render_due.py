@@ -1,4 +1,4 @@
-"""Compose and store messages of studies whose outbox rows are due, in outbox.py's order; stored bytes never change.
+"""Compose the messages of due outbox rows, several studies at once, and store them; stored bytes never change.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D28, D31, D34. This module reads and writes the store; the
 kind of payload decides the messages (for HL7 v2: gateway/feed/compose/compose.py).
@@ -66,7 +66,7 @@ _FOUND: Final = 7 * _DAY  # by then every study was read again, so a row decided
 
 
 def is_doubtful(row: WaitingRow, study: Study, since: int, until: int) -> bool:
-    """True if a row's message may have been sent in the time that the restore lost, from `since` to `until`.
+    """True if a row's message may have been sent in the span that a restore lost, from `since` to `until`.
 
     Both are in microseconds. A row is doubtful if its report changed in that span or up to a day before it, or at an
     unknown instant. Replays and backloads are never doubtful.
@@ -95,7 +95,7 @@ Span: TypeAlias = tuple[int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A study whose messages can be composed: its packed data, what was sent of it, and its waiting rows."""
+    """Study whose messages are due: its compressed data, what was sent of it, and its waiting rows."""
 
     study_id: str
     revision: int
@@ -106,7 +106,7 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A study ready for composing, and the rows to compose."""
+    """Study with everything that composing needs, and the rows to compose."""
 
     study_id: str
     of: StudyRound
@@ -114,7 +114,7 @@ class _Asked:
 
 
 class DueRenderer:
-    """Composer of all messages to one destination, of one kind of payload."""
+    """Composer of all messages to one destination, in one message format."""
 
     def __init__(
         self, engine: Engine, site: Site, destination: Destination, metrics: Metrics, payload: PayloadKind = HL7V2
@@ -124,7 +124,7 @@ class DueRenderer:
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """Read the name that makes control ids, and retry held rows whose reason depends on settings that changed.
+        """Read the name that control ids are made from, and retry held rows whose reason changed settings may remove.
 
         Raises:
             LeaseLost: another process holds the destination's lease.
@@ -140,7 +140,7 @@ class DueRenderer:
                 await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
-        """Compose the messages of the studies that are due; return the number of studies done.
+        """Compose the messages of all studies that are due; return the number of studies done.
 
         Raises:
             LeaseLost: another process holds the destination's lease.
@@ -155,7 +155,7 @@ class DueRenderer:
         return sum([await self._of(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
 
     async def _end_waits(self, lease: Lease) -> None:
-        """Compose what waited for its order long enough (D48)."""
+        """Stop waiting for orders that have not come in time: their rows are composed now (D48)."""
         if wait := self.destination.hold_until_matched:
             until = clock.now() - timedelta(seconds=wait)
             study_ids = await self._outbox.waited(self.destination.name, ORDER_AWAITED, until, AT_ONCE)
@@ -164,7 +164,7 @@ class DueRenderer:
                 await self.engine.do(ends)
 
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
-        """Compose the messages of several studies and store them in one commit; return the number of studies done."""
+        """Compose the messages of these studies and store them in one commit; return the number of studies done."""
         due, span = await self._due(study_ids), await doubtful_span(self.engine, self.destination.name)
         asked = [await self._asked(lease, *one, span) for one in zip(due, await _computed(_known, due), strict=True)]
         rounds = [one for one in asked if one is not None]
@@ -188,7 +188,7 @@ class DueRenderer:
         return sum(stored is not None for stored in numbers)
 
     async def _due(self, study_ids: Sequence[str]) -> list[_Due]:
-        """Read the studies that can be composed now, with their waiting rows."""
+        """Read the studies that may be composed now, with their waiting rows."""
         name, ids = self.destination.name, json.dumps(study_ids)
         # Read before the rows, so that a change in between is noticed as a newer revision
         kept_rows = {str(row[0]): row for row in await self.engine.fetch(intake.KEPT, study_ids=ids)}
@@ -207,7 +207,7 @@ class DueRenderer:
         return due
 
     async def _asked(self, lease: Lease, due: _Due, known: Kept | Exception, span: Span) -> _Asked | None:
-        """Read what else the messages of a study need; None if there is nothing to compose.
+        """Read what else composing a study needs; None if there is nothing to compose.
 
         `span` is the time in which messages may have been sent that a database restore lost.
         """
@@ -246,7 +246,7 @@ class DueRenderer:
     async def _without_doubtful(
         self, lease: Lease, rows: Sequence[WaitingRow], known: Kept, span: Span
     ) -> list[WaitingRow]:
-        """Return the rows without those that may have been sent before a database restore; hold those (D38)."""
+        """Return the rows except those whose message may have been sent before a restore; hold those (D38)."""
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
             settled = [SettledRow(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
@@ -254,14 +254,14 @@ class DueRenderer:
         return [row for row in rows if row not in held]
 
     async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[WaitingRow], error: Exception) -> None:
-        """Hold rows whose message failed to compose; a change of the study tries again."""
+        """Hold rows whose message could not be composed; the next change of the study tries again."""
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code=code_of(error), exc_info=error)
         held = [SettledRow(row.number, "held", NOT_MADE) for row in rows]
         await self.engine.do(partial(settle_failed, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
-        """Return the study with the PDF bytes, if the receiver takes PDFs and they are not too large."""
+        """Add the PDF bytes to the study's facts, if the receiver takes PDFs and they are not too large."""
         receiver = self.destination.receiver
         if not receiver.takes_pdf:
             return known
@@ -270,21 +270,21 @@ class DueRenderer:
 
 
 def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
-    """Unpack each study, or return the exception where our own code fails."""
+    """Unpack each study; return an exception in place of one on which our own code fails."""
     return _each(lambda one: kept(one.packed), due)
 
 
 def _composed(
     asked: Sequence[_Asked], payload: PayloadKind, site: Site, destination: Destination
 ) -> list[ComposedStudy | Exception]:
-    """Compose the messages of each study, or return the exception where our own code fails."""
+    """Compose the messages of each study; return an exception in place of one on which our own code fails."""
     return _each(lambda one: payload.composed(one.of, one.rows, site, destination), asked)
 
 
 async def _computed(
     function: Callable[[Sequence[Given], *More], list[Result | Exception]], given: Sequence[Given], *more: *More
 ) -> list[Result | Exception]:
-    """Compute for several studies together; if that ends the workers, for each alone, so that it costs one study."""
+    """Compute in a worker for several studies; if one kills the worker, compute each on its own."""
     try:
         return await computed(function, given, *more)
     except WorkerLost as error:
@@ -294,7 +294,7 @@ async def _computed(
 
 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:
-    """Return the function's result for each item, or the exception that it raised."""
+    """Apply a function to each item; return results, or an exception in the place of a result."""
     results: list[Result | Exception] = []
     for item in given:
         try:
@@ -313,7 +313,7 @@ def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:
 
 
 def _by_settings(site: Site, destination: Destination) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-    """Yield groups of settings: the group's name, its values, and the hold reasons that depend on them."""
+    """Yield groups of settings that a hold reason depends on: the group's name, its values, and the reasons."""
     rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
     default = site.default_facility.mrn if site.default_facility else None
     authorities = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
@@ -326,12 +326,12 @@ def _by_settings(site: Site, destination: Destination) -> Iterator[tuple[str, Se
 
 
 def _ready(rows: list[WaitingRow], now: int) -> list[WaitingRow]:
-    """Return the rows to compose now: all but drafts that may still change, unless their report has another row."""
+    """Return the rows to compose now; a draft that may still change waits, unless its report has another row."""
     news = {row.report_id for row in rows if row.kind != "draft"}
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]
 
 
 def _beside(made: ComposedStudy, said: Set[str]) -> ComposedStudy:
-    """Return the messages without the remarks that are stored as issues of the study already."""
+    """Remove remarks from messages that are already stored as issues of the study."""
     messages = [replace(one, remarks=tuple(code for code in one.remarks if code not in said)) for one in made.messages]
     return replace(made, messages=messages)

@@ -24,7 +24,7 @@ _NEVER_ENDS: Final = frozenset({RELEASED, FACILITY_UNKNOWN})
 
 
 def wait_for_order(study: StudyRound, rows: Sequence[WaitingRow], hold_until_matched: float) -> str:
-    """Return the reason for which the rows of a study are held for its order; empty if they are not.
+    """Return why a study's rows are held for its order; empty if they are not.
 
     The wait of `hold_until_matched` seconds begins with the oldest row, as `accession_wait` does.
     """
@@ -41,12 +41,12 @@ def wait_for_order(study: StudyRound, rows: Sequence[WaitingRow], hold_until_mat
 
 
 def lacks_order(facts: Facts) -> bool:
-    """True if a study has no order although the hospital sends orders."""
+    """True if a study has no order, at a site whose hospital sends orders."""
     return bool(facts.order_reason) and not facts.orders
 
 
 def is_cancelled(facts: Facts) -> bool:
-    """True if every order of a study was cancelled."""
+    """True if all orders of a study were cancelled."""
     if not facts.orders:
         return facts.order_reason == CANCELLED
     return all(order.is_cancelled for order in facts.orders)

@@ -21,7 +21,7 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalRequest:
-    """Request for withdrawals: the study as it is, what was sent of it, and the content version of the move.
+    """Study as it is, what was sent of it, and the content version of the move, from which withdrawals are built.
 
     `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique. Unless the receiver
     `follows` merges, it knows each patient by the number that was sent.
@@ -38,7 +38,7 @@ class WithdrawalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal: the study and facts it is rendered from, its cause, its outline, and whose text it withdraws.
+    """Withdrawal to compose: study and facts to render, cause, outline, and whose text it withdraws.
 
     `patient_id` is the one that was sent: it differs from the outline's if the patient was merged since (D48).
     """
@@ -50,7 +50,7 @@ class Withdrawal:
 
 
 def with_sent(facts: Facts, sent: SentState) -> Facts:
-    """Return the facts of a study with the numbers that its texts were sent under, without those of separate PDFs."""
+    """Add to the facts the numbers under which texts were sent, without those of separate PDFs."""
     pdfs = {pdf_number(report_id) for report_id in sent.numbers}
     numbers = {
         report_id: tuple(number for number in sent_under if number not in pdfs)
@@ -60,7 +60,7 @@ def with_sent(facts: Facts, sent: SentState) -> Facts:
 
 
 def numbers_of_others(outlines: Iterable[Outline], sent: SentState) -> list[tuple[str, str]]:
-    """Return the filler order numbers sent about another patient that these messages would leave or overwrite.
+    """Return the filler order numbers, sent about another patient, that these messages leave behind or overwrite.
 
     Each comes with the patient id that it was sent for. Included are the numbers of a report that was sent for another
     patient, and numbers under which another patient's report was sent.
@@ -69,7 +69,7 @@ def numbers_of_others(outlines: Iterable[Outline], sent: SentState) -> list[tupl
 
 
 def numbers_said_again(outlines: Iterable[Outline], sent: SentState) -> list[tuple[str, str]]:
-    """Return the filler order numbers whose reports these messages send again, with the patient ids as above.
+    """Return the filler order numbers that these messages send again, each with the patient id it was sent for.
 
     A report is left out if it was withdrawn since, and then sent with its order: for a move, at the same time.
     """
@@ -87,7 +87,7 @@ def _said_again(drawn: Outline, sent: SentState) -> Iterator[tuple[str, str]]:
 def withdrawals_for(
     request: WithdrawalRequest, numbers: Iterable[tuple[str, str]], formers: Sequence[Kept]
 ) -> list[Withdrawal] | None:
-    """Return the withdrawals for these numbers, in order; None if no known state of the study explains one.
+    """Return the withdrawals for these numbers, in order; None if no known state of the study explains a number.
 
     `formers` are the earlier states of the study, latest first.
     """
@@ -108,7 +108,7 @@ def withdrawals_for(
 
 
 def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept]:
-    """Yield these states of the study as the receiver may know them.
+    """Yield these states of the study with the patient as the receiver knows it.
 
     If it follows merges, it knows the patient by the number that survives by now. If not, it knows the number that it
     was sent: that of the state, or the one from before all merges.
@@ -127,7 +127,7 @@ def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept
 def withdrawals_to_refile(
     request: WithdrawalRequest, numbers: Iterable[tuple[str, str]], formers: Sequence[Kept] | None = None
 ) -> list[Withdrawal] | None:
-    """Return the withdrawals for these numbers as they were sent: without the order, or with it (D48).
+    """Return the withdrawals for these numbers exactly as they were sent, with or without the order (D48).
 
     A receiver that follows merges knows the patient by the number that survives by now. None if something that was sent
     is not explained by the study as it is; or, of a move that was released, as it was before: `formers`. Every report
@@ -147,7 +147,7 @@ def withdrawals_to_refile(
 
 
 def _not_apart(known: Kept) -> Kept:
-    """Return the study with its patient by its own number, whoever else has that number."""
+    """Return the study with its patient's own number, even if another patient has that number."""
     return replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
 
 
@@ -156,7 +156,7 @@ def _without_order(known: Kept) -> Kept:
 
 
 def _told_without_order(sent: SentState) -> set[str]:
-    """Return the numbers of reports whose last message had no order; those of their PDFs, which have no remark, too."""
+    """Return the numbers of reports last sent without an order, and the numbers of their PDFs."""
     return {
         number for numbers in sent.numbers.values() if not sent.without_order.isdisjoint(numbers) for number in numbers
     }
@@ -167,13 +167,13 @@ def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
 
 
 def _standing(request: WithdrawalRequest) -> Iterator[Withdrawal]:
-    """Yield the messages of the reports that the study has now."""
+    """Yield withdrawals of the reports that the study still has."""
     for report in request.known.study.reports:
         yield from _of(request, request.known, report, "patient_changed" if report.is_completed else "draft")
 
 
 def _gone(request: WithdrawalRequest, former: Kept) -> Iterator[Withdrawal]:
-    """Yield the withdrawals of the study as it was.
+    """Yield withdrawals of the reports of an earlier state of the study.
 
     For a draft, which leaves no text behind, the withdrawal holds its number and patient only.
     """

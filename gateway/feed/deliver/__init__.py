@@ -1,1 +1,1 @@
-"""Deliver messages to destinations: lease (right to send), read-ahead, sending, results, circuit breaker, journal."""
+"""Deliver messages to destinations: lease (right to send), lookahead, sending, results, circuit breaker, journal."""

@@ -32,7 +32,7 @@ Late = Callable[[Acknowledgement, str], None]
 
 
 class Channel(Protocol):
-    """Way to a destination, for one message at a time.
+    """Connection to a destination that carries one message at a time.
 
     `where` describes the connection that carried the last message, `received` holds its answer as it came (D39).
     """
@@ -53,14 +53,14 @@ class Channel(Protocol):
         """
 
     async def rest(self) -> None:
-        """Do the upkeep of an idle channel."""
+        """Do upkeep while no message waits."""
 
     async def close(self) -> None:
         """Close the channel."""
 
 
 class MllpChannel:
-    """Persistent MLLP connection; `late` is called with each acknowledgement that answers no awaited message."""
+    """MLLP connection that stays open; `late` is called with each acknowledgement that no message waits for."""
 
     def __init__(self, transport: Mllp, receiver: Receiver, payload: PayloadKind, late: Late, permit: Permit) -> None:
         self._transport, self._receiver, self._payload = transport, receiver, payload
@@ -124,7 +124,7 @@ class MllpChannel:
             self._used, self.is_late = clock.monotonic(), connection.is_late
 
     def _answers(self, control_id: str, frame: bytes) -> bool:
-        """True if a frame is the acknowledgement of the message with that control id."""
+        """True if a frame acknowledges the message with that control id."""
         ack = acknowledged(self._payload, frame)
         return ack is not None and ack.control_id == control_id
 
@@ -135,7 +135,7 @@ class MllpChannel:
                 self._unreported.append((ack, self.where))
 
     def _report_late(self) -> None:
-        """Report late acknowledgements.
+        """Pass late acknowledgements on to `late`.
 
         Called only once the last message's result is stored, since its application acknowledgement may follow at once.
         """
@@ -146,7 +146,7 @@ class MllpChannel:
 
 
 class FolderChannel:
-    """Directory of message files: each appears once it is whole and on disk; its name sorts by message number."""
+    """Folder of message files: a file appears when it is whole and on disk; names sort by message number."""
 
     def __init__(self, transport: Folder, payload: PayloadKind, permit: Permit) -> None:
         self._path, self._mode, self._payload, self._permit = transport.path, transport.file_mode, payload, permit
@@ -154,7 +154,7 @@ class FolderChannel:
         self.where, self.received = towards(str(transport)), b""
 
     async def exchange(self, head: Head) -> Acknowledgement | None:
-        """Write a message as a file, as `Channel.exchange`; sent again, it replaces its file with the same bytes."""
+        """Write a message as a file, as `Channel.exchange`; sending it again replaces the file by the same bytes."""
         self.is_late = False
         name = f"{head.number:012d}-{head.control_id}.{self._payload.suffix}"
         try:
@@ -179,7 +179,7 @@ class FolderChannel:
 
 
 def channel(destination: Destination, payload: PayloadKind, late: Late, permit: Permit) -> Channel:
-    """Return the channel of a destination, which writes only while `permit` stands."""
+    """Create the channel of a destination; it writes only while `permit` allows."""
     transport, receiver = destination.transport, destination.receiver
     if isinstance(transport, Mllp):
         return MllpChannel(transport, receiver, payload, late, permit)
@@ -189,7 +189,7 @@ def channel(destination: Destination, payload: PayloadKind, late: Late, permit: 
 
 
 def _written(part: Path, body: bytes, mode: int) -> Path:
-    """Write a new file, with no wider permissions at any time; what lies there of a process that died is removed."""
+    """Write a new file that is never readable to others; replaces what a dead process left."""
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "wb") as file:
         file.write(body)

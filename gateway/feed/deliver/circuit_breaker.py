@@ -1,4 +1,4 @@
-"""Circuit breaker of a destination that refuses everything for now (AR): send only single probes until recovery.
+"""Circuit breaker: when a destination refuses everything for now (AR), send only single probes until one is accepted.
 
 HL7 v2.5.1 §2.9.2.2 (AR: it may be accepted later); decision D32. A receiver that refuses everything for now is not sent
 every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same control id.
@@ -45,7 +45,7 @@ class CircuitBreaker:
         return self.is_open and clock.monotonic() >= self._next
 
     async def look(self) -> str:
-        """Read the breaker's state from the store; return another reason why the destination is paused, or empty.
+        """Read the breaker's state from the store; return any other reason why the destination is paused.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -73,7 +73,7 @@ class CircuitBreaker:
             await self.look()
 
     async def update(self, result: SendResult, *, is_late: bool) -> None:
-        """Update the breaker for a result; an accepted message may close it.
+        """Update the breaker by a message's result; an accepted message may close it.
 
         While it is open, messages that are refused for now are not held.
 
@@ -113,22 +113,22 @@ class CircuitBreaker:
         return await lanes.probe(self._engine, self._destination, micros(clock.now()))
 
     def probed(self) -> None:
-        """Schedule the next probe, since one is sent now."""
+        """Schedule the next probe, since one is being sent now."""
         now = clock.monotonic()
         self._next = now + (OFTEN if now - self._since < AT_FIRST else SELDOM)
 
     def clear_metric(self) -> None:
-        """Clear the metric, since this process no longer serves the destination."""
+        """Clear the metric when this process no longer serves the destination."""
         self._metrics.broke(self._destination, is_open=False)
 
     async def _close(self) -> None:
-        """Close the breaker in the store and here."""
+        """Close the breaker, in the store and in this process."""
         if await self._engine.do(partial(lanes.close_breaker, self._destination, micros(clock.now()), [self._reason])):
             get_logger().info("breaker-closed", destination=self._destination)
         self._see("", 0.0)
 
     def _see(self, reason: str, since: float) -> None:
-        """Note the state; a process that finds the breaker open, and did not open it, may probe at once."""
+        """Note a state read from the store; a process that finds the breaker open may probe at once."""
         self._metrics.broke(self._destination, is_open=bool(reason))
         if reason != self._reason:
             self._reason, self._since, self._next, self._is_committed = reason, since, 0.0, False

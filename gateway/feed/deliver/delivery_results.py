@@ -1,4 +1,4 @@
-"""Act on delivery results: metrics, circuit breaker, pause; keep those that could not be stored, and store them later.
+"""Act on delivery results: count them, open the breaker or pause; keep results that could not be stored for later.
 
 HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: the kind of message is not supported); decisions
 D32, D33. Consecutive refusals that mean *later* open the circuit breaker; permanent ones pause the destination.
@@ -30,7 +30,7 @@ REFUSED_IN_A_ROW: Final = "refused-in-a-row"
 
 
 class _Tally:
-    """Number of consecutive refusals, and the lanes that they concern."""
+    """Count of consecutive refusals, and the lanes concerned."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -45,14 +45,14 @@ class _Tally:
 
 
 class RefusalCount:
-    """Counter of consecutive refusals: of all, and of the permanent ones among them."""
+    """Consecutive refusals of a destination: all of them, and only the permanent ones."""
 
     def __init__(self, settings: Feed) -> None:
         self._limits = settings.breaker_refusals, settings.breaker_lanes
         self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
 
     def after(self, result: SendResult) -> str:
-        """Return the reason to pause the destination after a result, `FOR_NOW` to probe it, or empty to do neither."""
+        """Count a result; return the reason to pause, `FOR_NOW` to open the breaker, or empty for neither."""
         if result.state == "delivered":
             self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
         if not result.is_refused:
@@ -73,7 +73,7 @@ _SECOND: Final = 1_000_000
 
 
 class DeliveryResults:
-    """Counter of the results of one destination."""
+    """Act on the results of one destination: metrics, circuit breaker, and pause."""
 
     def __init__(
         self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: CircuitBreaker
@@ -82,7 +82,7 @@ class DeliveryResults:
         self._refusals = RefusalCount(settings)
 
     async def count(self, result: SendResult, *, is_late: bool = False) -> None:
-        """Count a result; `is_late` for an application's answer to a message that was delivered and counted before.
+        """Count a result; `is_late` for the application's answer to a message that counts as delivered already.
 
         Raises:
             StoreUnavailable: the destination must be paused or probed, and the store cannot be reached.
@@ -105,7 +105,7 @@ _TRY: Final = 1.0  # seconds between two tries to store a result
 
 
 class UnwrittenResults:
-    """Results at one destination that are not stored yet; `lease` is how long a lease is valid, in seconds."""
+    """Results of one destination still to be stored; `lease` is the length of a lease in seconds."""
 
     def __init__(self, engine: Engine, destination: Destination, lease: float, results: DeliveryResults) -> None:
         self._engine, self._name, self._results = engine, destination.name, results
@@ -118,31 +118,31 @@ class UnwrittenResults:
         self._news = asyncio.Event()
 
     def keep(self, fence: int, result: SendResult) -> None:
-        """Keep a result that could not be stored: the store failed, or another process holds the lease."""
+        """Keep a result that could not be stored: the store failed, or another process has the lease."""
         self._unwritten.append((fence, result))
         self._news.set()
 
     def wrote_late(self, head: Head) -> None:
-        """Keep a message that may have been written after the permit ended."""
+        """Remember a message that may have been written after the permit ended."""
         get_logger().error("written-after-lease", destination=self._name, study_id=head.study_id, code="old-copy")
         self._late.append(head)
         self._news.set()
 
     def over_at(self, now: int) -> int:
-        """Return the instant after which no message of an earlier holder can arrive any more."""
+        """Return the instant after which nothing that an earlier lease holder sent can arrive."""
         return now + int((self._lease + self._connect + self._answer) * _SECOND)
 
     def since(self, fence: int) -> list[SendResult]:
-        """Return the results to store first under a lease with that fence."""
+        """Return the results to store first under a new lease with that fence number."""
         return [one for own, one in self._unwritten if one.state == "delivered" or own == fence - 1]
 
     def forget(self, results: list[SendResult]) -> None:
-        """Drop these stored results, and all others but deliveries: those no longer count under the new lease."""
+        """Drop these results, which are stored, and all that are no deliveries: they do not count under a new lease."""
         left = [row for row in self._unwritten if row[1] not in results]
         self._unwritten = [(own, one) for own, one in left if one.state == "delivered"]
 
     async def run(self) -> None:
-        """Store the kept results as soon as possible, until cancelled."""
+        """Store the kept results as soon as the store works, until cancelled."""
         while True:
             self._news.clear()
             try:
@@ -154,7 +154,7 @@ class UnwrittenResults:
                 await self._news.wait()
 
     async def settle(self) -> None:
-        """Store the results that count whoever holds the lease.
+        """Store the results that count whoever has the lease: deliveries and late writes.
 
         Raises:
             StoreUnavailable: the store cannot be reached.

@@ -1,4 +1,4 @@
-"""Start and stop the tasks of one destination (plan, compose, send, late answers) while this process has the lease.
+"""Start and stop the tasks of one destination (plan, compose, send, late answers) while this process has its lease.
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. Messages that the previous holder had in hand may have arrived, and are sent
 again first. Once the lease is over nothing is written, but answers to written messages are still awaited. The listener
@@ -52,7 +52,7 @@ _Task: TypeAlias = "asyncio.Task[None]"
 
 
 class DestinationWorker:
-    """Worker of one destination in one process; `leases` names the process."""
+    """Worker for one destination in one process; `leases` names the process."""
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
@@ -178,13 +178,13 @@ class DestinationWorker:
         return task
 
     def _ended(self, task: _Task) -> None:
-        """Forget an ended task and fetch its exception, even if no caller waits for it any more."""
+        """Take the result of an ended task, so that its exception is not reported as lost."""
         self._awaiting_answers.discard(task)
         if not task.cancelled():
             task.exception()
 
     async def _resend_behind_old_copies(self, guard: LeaseGuard) -> None:
-        """Queue a report again if an old copy may have arrived after it, once no old copy can arrive any more."""
+        """Send a lane's newer content again if an old copy may have arrived after it, once no copy can follow."""
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
             now = micros(clock.now())
@@ -195,7 +195,7 @@ class DestinationWorker:
             await clock.sleep(_OLD_COPIES)
 
     async def _see_order_news(self, guard: LeaseGuard) -> None:
-        """Note what became known of orders after their studies were sent, or send those studies once more (D48)."""
+        """Settle news about orders that came after their studies were sent: note it, or send the study again (D48)."""
         name, late_match = self._destination.name, self._destination.late_match
         while True:
             for news in await open_news(self._engine, name):
@@ -207,7 +207,7 @@ class DestinationWorker:
             await clock.sleep(_ORDER_NEWS)
 
     async def _take_over(self, guard: LeaseGuard) -> None:
-        """Check the journal, then settle or send again the messages that the last holder had in hand."""
+        """Check the journal, then settle or queue again the messages that the last lease holder had in hand."""
         name = self._destination.name
         await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
@@ -229,7 +229,7 @@ class DestinationWorker:
                     await news.wait(_LOOK)
 
     async def _plan(self, guard: LeaseGuard) -> None:
-        """Put the settings in force, and plan the messages that they change for earlier reports (D37)."""
+        """Put the settings in force, and plan what they change for earlier reports (D37)."""
         while not await self._planning.begin(guard.lease):
             await clock.sleep(_SOON)
         while True:
@@ -245,7 +245,7 @@ class DestinationWorker:
                 await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
     async def _watch_clock(self, guard: LeaseGuard, lookahead: Lookahead) -> None:
-        """Shift scheduled retries when the system clock is set back, so that they are not delayed."""
+        """Shift scheduled retries when the system clock is set back, so that they do not wait too long."""
         ahead = clock.now().timestamp() - clock.monotonic()
         while True:
             await clock.sleep(_LOOK)
@@ -257,7 +257,7 @@ class DestinationWorker:
                 lookahead.look_again()
 
     async def _watch_pause(self, lookahead: Lookahead) -> None:
-        """Update whether the destination is paused, again and again."""
+        """Update whether the destination is paused, from the store, again and again."""
         while True:
             was, lookahead.is_paused = lookahead.is_paused, bool(await self._breaker.look())
             if was and not lookahead.is_paused:
@@ -265,6 +265,6 @@ class DestinationWorker:
             await clock.sleep(_LOOK)
 
     async def _count_results(self, results: asyncio.Queue[SendResult]) -> None:
-        """Count the results of messages as they come."""
+        """Act on the results of messages as they come."""
         while True:
             await self._results.count(await results.get())

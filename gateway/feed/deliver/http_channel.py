@@ -1,4 +1,4 @@
-"""Channel that posts messages over HTTP, answered by an HL7 acknowledgement or by a plain HTTP status.
+"""Send messages by HTTP POST; the answer is an HL7 acknowledgement or only an HTTP status.
 
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html §2 (request), §3 (response); RFC 9110 §15;
 https://www.encode.io/httpcore/network-backends/; RFC 9112 §8 (a request with an incomplete body is not processed);
@@ -37,7 +37,7 @@ _IDLE: Final = 5.0  # seconds after which the library closes a connection that w
 
 
 class Wire:
-    """State of one request: how much was written, and whether the receiver's machine has all of it."""
+    """Progress of one request: what was written, and if the receiver's machine has all of it."""
 
     def __init__(self, permit: Permit) -> None:
         self._permit = permit
@@ -56,7 +56,7 @@ class Wire:
 
     @contextmanager
     def writing(self, sock: socket.socket | None) -> Iterator[None]:
-        """Check the permit, then note that bytes go out on a socket while the block runs.
+        """Check the permit; then note that bytes are being written while the block runs.
 
         Raises:
             PermitEnded: the permit is over.
@@ -71,7 +71,7 @@ class Wire:
         self.is_writing = False
 
     def answered(self) -> None:
-        """Note that the receiver answers, so that it must have the whole request."""
+        """Note that the receiver answers, which means that it has the whole request."""
         self._is_taken = self._is_taken or self._permit.is_in_time
 
     def allow(self, left: float) -> bool:
@@ -84,7 +84,7 @@ class Wire:
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """Connection wrapper: the library writes through it, and it checks the permit."""
+    """Network stream for the HTTP library that writes only under the permit."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, wire: Wire) -> None:
         self._inner, self._wire = inner, wire
@@ -110,7 +110,7 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    """Factory of the wrapped connections."""
+    """Open network streams for the HTTP library that write only under the permit."""
 
     def __init__(self, wire: Wire) -> None:
         self._inner, self._wire = httpcore.AnyIOBackend(), wire
@@ -127,7 +127,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class WireTransport(httpx.AsyncHTTPTransport):
-    """Transport of the library over connections that write under a permit."""
+    """Transport for the HTTP library whose connections write only under the permit."""
 
     def __init__(self, context: ssl.SSLContext, wire: Wire) -> None:
         super().__init__(verify=context, trust_env=False)
@@ -151,7 +151,7 @@ _FAILURES: Final[tuple[tuple[type[httpx.HTTPError], type[FeedError]], ...]] = (
 
 
 class HttpChannel:
-    """Channel to one URL; it follows no redirects, and uses no proxy of the environment."""
+    """Channel to one URL; it follows no redirects, and ignores proxies that the environment names."""
 
     def __init__(self, transport: Http, receiver: Receiver, payload: PayloadKind, permit: Permit) -> None:
         self._transport, self._payload, self._permit, self._wire = transport, payload, permit, Wire(permit)
@@ -197,7 +197,7 @@ class HttpChannel:
         return self._read(head, answer.status_code, body, where)
 
     def _allow(self, timeout: asyncio.Timeout, left: float) -> None:
-        """Let the written bytes leave for `left` more seconds; at 0, stop the exchange if the request has not left."""
+        """Let written bytes leave for `left` more seconds; at 0, stop the exchange if the request has not left."""
         if not self._wire.allow(left) and not timeout.expired():
             timeout.reschedule(0)
 
@@ -218,7 +218,7 @@ class HttpChannel:
         return httpx.AsyncClient(transport=by, timeout=timeout, trust_env=False, follow_redirects=False)
 
     def _read(self, head: Head, status: int, body: bytes, where: str) -> Acknowledgement | None:
-        """Return the message's acknowledgement in the answer, or else one made from its status."""
+        """Read the acknowledgement in the answer; without one, make it from the HTTP status."""
         ack = acknowledged(self._payload, body)
         if ack is not None and ack.control_id == head.control_id:
             return ack
@@ -231,7 +231,7 @@ class HttpChannel:
 
 
 async def _bounded(answer: httpx.Response, where: str) -> AsyncIterator[bytes]:
-    """Yield the body as it came: decoded, a few bytes of gzip could fill the memory."""
+    """Yield the body undecoded, up to a limit: decoded, a few bytes of gzip could fill the memory."""
     size = 0
     async for part in answer.aiter_raw():
         size += len(part)

@@ -1,4 +1,4 @@
-"""Format of the feed journal: a record of sent messages outside the database, used after an old backup is restored.
+"""Lines of the feed journal: a record of sent messages outside the database, used after an old backup is restored.
 
 Carries out no clause of a standard; decision D38. This module is pure; `journal_file` handles the files. Each line has
 its own checksum, so that a torn line spoils no other. Lines hold ids, codes, counts and digests only. A number that may
@@ -24,7 +24,7 @@ _CHECK: Final = 8  # hexadecimal digits of the CRC-32 before each line
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """Entry for a message that was in hand, so that the receiver may have it, and its result so far.
+    """Journal entry for a message that the receiver may have, and its result so far.
 
     `state` is `sending` until there is a result. `numbers` are its filler order numbers and `restates` is its
     supersession key, all sealed; `told` is the digest of its content. Instants are microseconds.
@@ -70,7 +70,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class JournalBatch:
-    """Entries that were written together: one, or more after the disk took none for a while.
+    """Entries written together: usually one, more after the disk failed for a while.
 
     `confirmed` is the last batch that the database is known to have recorded. `others` is as in `Header`; empty if it
     is as before.
@@ -85,7 +85,7 @@ class JournalBatch:
 
 @dataclass(slots=True)
 class JournalContents:
-    """Contents of one journal, read from all its files in order.
+    """Contents of a journal, read from all its files in order.
 
     `begins` is the batch before the journal's first, `last` is its last batch. `gaps` are missing batches in between;
     `faults` counts unreadable lines. Only the last `most` batches are kept, or all if `most` is None.
@@ -103,7 +103,7 @@ class JournalContents:
     faults: int = 0
 
     def take(self, line: Header | JournalBatch) -> None:
-        """Add a line; a header of another journal starts over."""
+        """Add a line that was read; a header of another journal starts over."""
         if isinstance(line, Header):
             if line.journal != self.journal:
                 self.journal, self.epoch, self.begins, self.last = line.journal, line.epoch, line.n, line.n
@@ -130,7 +130,7 @@ class JournalContents:
 
 
 def entry_of(destination: str, head: Head, at: int, key: bytes, result: SendResult | None = None) -> JournalEntry:
-    """Return the journal entry for a message in hand, or for its result; `key` is the site key."""
+    """Build the journal entry of a message in hand, or of its result; `key` is the site key."""
     return JournalEntry(
         destination=destination,
         study_id=head.study_id,
@@ -158,12 +158,12 @@ def _outcome(result: SendResult) -> dict[str, Any]:
 
 
 def seal(key: bytes, text: str) -> str:
-    """Return a digest of a text under the site key, for recognizing the same text again."""
+    """Return a digest of a text under the site key, by which equal texts are recognized."""
     return hmac.digest(key, _SEAL + text.encode("utf-8", "replace"), hashlib.sha256).hex()[:32]
 
 
 def encoded(line: Header | JournalBatch) -> bytes:
-    """Return a line with its checksum in front."""
+    """Encode a line with a checksum in front."""
     if isinstance(line, Header):
         said = {"header": _fields(line)}
     else:
@@ -177,7 +177,7 @@ def _fields(line: Header | JournalBatch | JournalEntry) -> dict[str, Any]:
 
 
 def read(lines: Iterable[bytes], most: int | None = None) -> JournalContents:
-    """Read the lines of a journal and keep its last `most` batches; count the lines that cannot be read."""
+    """Read the lines of a journal, keep its last `most` batches, and count unreadable lines."""
     contents = JournalContents(most)
     for row in lines:
         if not row.strip():

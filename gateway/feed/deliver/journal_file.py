@@ -1,4 +1,4 @@
-"""Files of the feed journal (record of sent messages): lock, append, flush, rotate, read; private to the file owner.
+"""Files of the feed journal (record of sent messages): lock, append, flush, rotate, read; readable only to the owner.
 
 https://man7.org/linux/man-pages/man2/write.2.html (what is written survives the process) and
 https://man7.org/linux/man-pages/man2/fsync.2.html (what is flushed survives the machine); decision D38. Several
@@ -23,7 +23,7 @@ _ASIDE: Final = ".other"  # the journal of a database that is no longer served
 
 
 class JournalFile:
-    """Journal that this process alone writes. Every method may raise `OSError`."""
+    """Journal file that only this process writes. Every method may raise `OSError`."""
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self._most = most
@@ -39,7 +39,7 @@ class JournalFile:
             self._lock = None
 
     def append(self, data: bytes, header: Header) -> None:
-        """Give lines to the system, which keeps them even if this process dies at once; a file begins with `header`."""
+        """Write lines to the system, which keeps them if this process dies; a new file begins with `header`."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class JournalFile:
             os.close(file)
 
     def flush(self) -> None:
-        """Have the disk take what was appended before this call; another thread may append meanwhile."""
+        """Flush what was appended before this call to disk; another thread may append meanwhile."""
         paths, self._unflushed = self._unflushed, set()
         try:
             for path in paths:
@@ -74,7 +74,7 @@ class JournalFile:
             raise
 
     def put_aside(self) -> Path:
-        """Move the current contents to another name, replacing what was there, and begin anew; return that path."""
+        """Move the file to another name, replacing an older one, and begin a new file; return the other path."""
         aside = _beside(self.path, _ASIDE)
         lines = b"\n".join(one.read_bytes() for one in (_beside(self.path, _BEFORE), self.path) if one.exists())
         aside.touch(PRIVATE)
@@ -86,7 +86,7 @@ class JournalFile:
 
 
 def journals(folder: Path) -> Iterator[Path]:
-    """Yield the journals of a folder, of all processes."""
+    """Yield the journals in a folder, of all processes."""
     for number in range(1, MOST_SLOTS + 1):
         path = folder / _NAME.format(number)
         if path.exists() or _beside(path, _BEFORE).exists():
@@ -94,7 +94,7 @@ def journals(folder: Path) -> Iterator[Path]:
 
 
 def account_of(path: Path, most: int | None = None) -> JournalContents:
-    """Read a journal, with the file before it if any, and keep its last `most` batches.
+    """Read a journal, with its file before the last rotation, and keep its last `most` batches.
 
     Raises:
         OSError: it cannot be read.
@@ -110,13 +110,13 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _taken(folder: Path) -> tuple[int, Path]:
-    """Lock the first free journal; return the lock and the journal's path."""
+    """Lock the first free journal of the folder; return the lock and the journal's path."""
     slot, lock = locked_slot(folder, _NAME + ".lock")
     return lock, folder / _NAME.format(slot)
 
 
 def _ends_whole(path: Path) -> bool:
-    """True if the last line is complete."""
+    """True if the last line of a file is complete."""
     if not path.exists() or not path.stat().st_size:
         return True
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Write the journal of sent messages as they are sent; detect from the journal that an old database was restored.
+"""Keep the feed journal while messages are sent, and detect by it that an older database was restored.
 
 Carries out no clause of a standard; decision D38. A claim is written after its commit and before its message leaves, an
 acknowledgement as soon as it comes. A process that is killed leaves all of them behind; the disk gets them each second,
@@ -44,10 +44,10 @@ _HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # needed if that dat
 
 
 class Journal(Protocol):
-    """Journal that senders report to, and that is checked before a destination is served."""
+    """Journal as the senders see it: note each message, and check before a destination is served."""
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """Record that a message is in hand, once that was committed, or its result as soon as there is one."""
+        """Record a message in hand once its claim is committed, and its result as soon as there is one."""
 
     async def see_that_nothing_is_lost(self) -> None:
         """Pause all destinations if the database is older than the messages sent.
@@ -58,7 +58,7 @@ class Journal(Protocol):
 
 
 class Unkept:
-    """Stand-in for a journal that is not kept."""
+    """Journal that records nothing, for when none is kept."""
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
         """Do nothing."""
@@ -71,7 +71,7 @@ UNKEPT: Final[Journal] = Unkept()
 
 
 class Journaling:
-    """Journal of this process in a folder, for the destinations of these names; `key` is the site key."""
+    """Feed journal of this process in a folder, for the named destinations; `key` is the site key."""
 
     def __init__(
         self, engine: Engine, folder: Path, destinations: Collection[str], key: bytes, metrics: Metrics
@@ -89,7 +89,7 @@ class Journaling:
         self._lock = asyncio.Lock()
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """Give the system an entry for a message in hand, or for its result, at once."""
+        """Write the entry of a message in hand, or of its result, to the operating system at once."""
         entry = entry_of(destination, head, micros(clock.now()), self._key, result)
         before = self._noted.pop((destination, head.control_id), None)  # removed so that the entry moves to the end
         if before is not None and entry.committed is None:
@@ -109,7 +109,7 @@ class Journaling:
             await self._compare()
 
     async def _compare(self) -> None:
-        """Compare the journal with the database; if the database is older, pause all destinations."""
+        """Compare journal and database; if the database is older, pause all destinations."""
         if self._file is None:
             await self._open()
         if self._header.epoch and await self._epoch() != self._header.epoch:
@@ -126,7 +126,7 @@ class Journaling:
                 get_logger().error("database-restored", code=RESTORED, count=len(names), action=_REPLAY)
 
     async def accept(self) -> None:
-        """Accept the database as it is, whatever the journals of the folder hold; put this process's journal aside.
+        """Accept the database as it is, whatever the journals say; put this process's journal aside.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -144,7 +144,7 @@ class Journaling:
         await forever(self.turn, EVERY, not_done="journal-not-compared")
 
     async def turn(self) -> None:
-        """Flush the written entries, and compare the batches that the database has recorded.
+        """Flush the written entries, and check which batches the database has recorded.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -172,7 +172,7 @@ class Journaling:
                 self._file.close()
 
     async def _open(self) -> None:
-        """Open a journal of the folder and read all of them; a new journal begins with this database."""
+        """Open a journal of the folder and read all journals there; a new one begins with this database."""
         try:
             file = await asyncio.to_thread(JournalFile, self._folder)
             account = await asyncio.to_thread(account_of, file.path, _MOST_RECENT)
@@ -188,7 +188,7 @@ class Journaling:
         self._file = file
 
     async def _go_on(self, account: JournalContents, others: Iterable[JournalContents]) -> None:
-        """Continue a journal where it ended, or begin it."""
+        """Continue a journal where it ended; begin it if it is new."""
         epoch = await self._epoch()
         self._recorded = {one.journal: one.confirmed for one in others if one.epoch == epoch}
         if not account.journal:
@@ -221,7 +221,7 @@ class Journaling:
 
     @asynccontextmanager
     async def _other_file(self) -> AsyncIterator[None]:
-        """Put the file aside, and begin another one in the block; what is noted meanwhile is written after it."""
+        """Put the file aside and begin another in the block; entries noted meanwhile are written afterwards."""
         file, self._file = self._file, None
         try:
             if file is not None:
@@ -231,11 +231,11 @@ class Journaling:
             self._file = file
 
     async def _epoch(self) -> str:
-        """Return the random id stored in the database; a copy of the database has the same id."""
+        """Return the random id stored in this database; a copy of the database has the same id."""
         return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
 
     def _remember_batches(self, recorded: Mapping[str, int]) -> None:
-        """Remember the highest batch that the database has recorded of each journal."""
+        """Remember the highest batch of each journal that the database has recorded."""
         self._recorded |= {name: max(n, self._recorded.get(name, 0)) for name, n in recorded.items()}
 
     def _has_recorded_less(self, recorded: dict[str, int]) -> bool:
@@ -244,7 +244,7 @@ class Journaling:
         return any(recorded.get(journal, 0) < n for journal, n in known.items())
 
     def _write(self) -> bool:
-        """Append the noted entries to the file; return False if the system does not take them."""
+        """Append the noted entries to the file; False if the operating system does not accept them."""
         others = {name: n for name, n in self._recorded.items() if name != self._header.journal}
         if self._file is None or not (self._noted or others != self._others):
             return True
@@ -263,7 +263,7 @@ class Journaling:
         return True
 
     async def _flush(self) -> None:
-        """Write what is noted, and have the disk take everything up to a batch, which the database may then record."""
+        """Write noted entries and flush them to disk; only then may the database record their batch."""
         if self._file is None or not self._write():
             return
         n = self._n
@@ -279,14 +279,14 @@ class Journaling:
             get_logger().info("alert-over", code=NOT_WRITTEN)
 
     async def _confirm(self, recorded: dict[str, int]) -> None:
-        """Record in the database the last flushed batch; remember its batches of other journals."""
+        """Record the last flushed batch in the database; remember the batches of other journals."""
         self._remember_batches({name: n for name, n in recorded.items() if name != self._header.journal})
         if self._confirmed < (n := self._flushed):
             await self._engine.do(partial(restoring.record_batches, {self._header.journal: n}))
             self._confirmed = n
 
     def _remember(self, entries: Iterable[JournalEntry], n: int) -> None:
-        """Remember the latest messages; the database must know them, unless it has recorded their batch."""
+        """Remember the latest messages, to check later that the database has them."""
         for entry in entries:
             self._recent.pop(entry.control_id, None)
             self._recent[entry.control_id] = n
@@ -306,7 +306,7 @@ class Journaling:
 
 @dataclass(frozen=True, slots=True)
 class HoldFeed:
-    """Choice to start with the feed held; `restored_from` is the time of the backup that was restored.
+    """Start with the feed held; `restored_from` is the time of the restored backup.
 
     In microseconds; None if the database was not restored.
     """

@@ -1,4 +1,4 @@
-"""Store late acknowledgements: application ACKs that follow a commit ACK, also over connections of the receiver.
+"""Store late acknowledgements: application ACKs after a commit ACK, also on connections that the receiver opens.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. An
 application ACK is matched by control id to a committed message that awaits it, also after a restart or over another
@@ -43,7 +43,7 @@ _SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", 
 
 
 class LateAcks:
-    """Late acknowledgements of one destination."""
+    """Late acknowledgements of one destination, queued and stored in order."""
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
@@ -90,7 +90,7 @@ class LateAcks:
             self._waiting.popleft()
 
     async def store(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> AckOutcome:
-        """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
+        """Store an acknowledgement and report the result; wait up to `within` seconds for the message's commit result.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -128,7 +128,7 @@ class LateAcks:
         return await self._engine.do(partial(lanes.store_ack, name, ack.control_id, ack.code, decide, now))
 
     def _decided(self, ack: Acknowledgement, attempt: Attempt, now: int, head: Head) -> SendResult:
-        """Return the message's new result: as for an immediate answer, but the attempt is counted already."""
+        """Return the message's new result: as for an immediate answer, but without counting the attempt again."""
         result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
         return replace(result, attempt=attempt)
 
@@ -149,7 +149,7 @@ def ack_listener(destination: Destination, payload: PayloadKind, late: LateAcks)
 
 
 class _LateAcknowledgements:
-    """Host that stores each frame as an acknowledgement; see `gateway.mllp.listener.Host`."""
+    """Listener's host: stores each frame as an acknowledgement; see `gateway.mllp.listener.Host`."""
 
     def __init__(self, payload: PayloadKind, late: LateAcks) -> None:
         self._payload, self._late = payload, late
@@ -178,6 +178,6 @@ class _LateAcknowledgements:
         return self._answered(caller, event.payload, "unmatched" if outcome == "unmatched" else "stored")
 
     def _answered(self, caller: Caller, frame: bytes, receipt: Receipt) -> bool:
-        """Answer a frame that asks for an answer; return True if the connection stays open."""
+        """Answer a frame that asks for an answer; True if the connection stays open."""
         answer = self._payload.receipt(frame, receipt, secrets.token_hex(10), clock.now())
         return True if answer is None else caller.say(encode(answer))

@@ -18,7 +18,7 @@ _MOMENT: Final = 1.0  # seconds to wait for a cancelled renewal
 
 
 class LeaseGuard:
-    """Lease that is renewed while it is held; `permit` limits what this process may write under it."""
+    """Lease that is renewed while held; `permit` is the time left in which this process may write."""
 
     def __init__(self, leases: Leases, lease: Lease) -> None:
         self._leases, self.lease, self._seconds = leases, lease, leases.seconds
@@ -57,6 +57,6 @@ class LeaseGuard:
 
 
 def _fetch_exception(renewal: asyncio.Task[Lease]) -> None:
-    """Fetch the exception of an ended renewal, even if no caller waits for it any more."""
+    """Take the exception of an ended renewal, so that it is not reported as lost."""
     if not renewal.cancelled():
         renewal.exception()

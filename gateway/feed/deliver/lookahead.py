@@ -1,4 +1,4 @@
-"""Lookahead: in-memory queue of the next messages, without their bytes, that may be sent to a destination, in order.
+"""Queue in memory of the next messages to one destination, in sending order and without their bytes.
 
 Carries out no clause of a standard; decision D32: one message of a lane is in hand at a time, the others wait behind
 it. While the circuit breaker is open, the lookahead holds only the occasional probe.
@@ -41,7 +41,7 @@ class Lookahead:
         self._news.set()
 
     def take(self, lane: str = "") -> Head | None:
-        """Return the next message and mark its lane as in hand; `lane` is in hand already and may continue."""
+        """Return the next message and mark its lane as in hand; `lane` is one already in hand that may continue."""
         if self.is_paused or self.is_closed:
             return None
         if self._changes != self._breaker.changes:  # these messages were read before the breaker changed state
@@ -58,14 +58,14 @@ class Lookahead:
         return None
 
     def done(self, lane: str, *, goes_on: bool) -> None:
-        """Release a lane; if it may not continue, drop its messages that were read ahead."""
+        """Release a lane; unless it `goes_on`, drop its messages from the queue."""
         self._busy.pop(lane, None)
         if not goes_on:
             self._heads = deque(head for head in self._heads if head.study_id != lane)
         self._news.set()
 
     def look_again(self) -> None:
-        """Discard the messages read ahead, since new ones may go first."""
+        """Discard the queue, since new messages may go first."""
         self._heads.clear()
         self._is_short = True
         self._rounds += 1
@@ -87,12 +87,12 @@ class Lookahead:
             self._is_short = True
 
     async def refill(self) -> None:
-        """Read more messages from the store, if all are taken and the store had more."""
+        """Read more messages from the store, if the queue is empty and the store had more."""
         if not (self._heads or self._is_short or self.is_paused or self.is_closed):
             await self._fill()
 
     async def pause(self, seconds: float) -> None:
-        """Wait for that many seconds, or until the lookahead is closed."""
+        """Sleep for that many seconds, or until the lookahead is closed."""
         until = clock.monotonic() + seconds
         while not self.is_closed and (rest := until - clock.monotonic()) > 0:
             await clock.sleep(min(rest, _IDLE))

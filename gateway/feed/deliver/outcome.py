@@ -1,4 +1,4 @@
-"""Convert an acknowledgement, or an error by its `retry` class, into the result to store: delivered, retry, in doubt, …
+"""Decide a message's result by its acknowledgement or its error: delivered, retry, in doubt, held, dead letter.
 
 HL7 v2.5.1 §2.9.2.2 (AE: the content is at fault, do not send it unchanged; AR: nothing to do with the content, it may
 be accepted later), tables 0008 and 0357; decision D32. A switch serves receivers that swap the two, and each
@@ -41,7 +41,7 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 @dataclass(frozen=True, slots=True)
 class AckRuling:
-    """Ruling on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
+    """Meaning of an acknowledgement; `code` is its code with that of the first error, such as `AE-207`.
 
     `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
     message later. Not so for a destination that swaps AE and AR, or for a message type that it never accepts.
@@ -54,7 +54,7 @@ class AckRuling:
 
 
 def ruling_on(ack: Acknowledgement, destination: Destination) -> AckRuling:
-    """Return the ruling on a message, by its acknowledgement."""
+    """Decide what an acknowledgement means for its message."""
     code = f"{ack.code}-{ack.errors[0]}" if ack.errors and ack.code[1] != "A" else ack.code
     meaning = _by_table(ack, destination) or _by_default(ack, destination)
     is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(ack.errors)
@@ -63,7 +63,7 @@ def ruling_on(ack: Acknowledgement, destination: Destination) -> AckRuling:
 
 
 def _by_table(ack: Acknowledgement, destination: Destination) -> Meaning | None:
-    """Return the meaning in the destination's own table, if any; a row with a pattern goes before one without."""
+    """Look the meaning up in the destination's own table, if any; rows with a pattern come first."""
     rows = sorted(destination.receiver.ack_table, key=lambda row: " " not in row[0])
     for key, meaning in rows:
         code, _, pattern = key.partition(" ")
@@ -82,7 +82,7 @@ AWAITS_ACCEPT: Final = "awaits-AA"  # hold reason: the next message waits for th
 
 
 class SendOutcomes:
-    """Results of messages to one destination; `dice` adds jitter to retries, instants are microseconds."""
+    """Decide the results of messages to one destination; `dice` adds jitter to retries, instants are microseconds."""
 
     def __init__(self, destination: Destination, dice: Random) -> None:
         self._destination, self._dice = destination, dice
@@ -111,7 +111,7 @@ class SendOutcomes:
         return replace(refused, pauses=ruling.pauses, is_for_now=ruling.is_for_now)
 
     def of_failure(self, head: Head, error: FeedError, now: int) -> SendResult:
-        """Return the result of a failure, by how much of the message the receiver may have."""
+        """Return the result of a failure, depending on how much of the message the receiver may have."""
         if error.retry == "permanent":
             return _given_up(head, error.code)
         if error.retry == "transient":  # nothing was written: a message that was in doubt before still is
@@ -131,14 +131,14 @@ class SendOutcomes:
         return head.kind == MOVED and self._destination.receiver.ack_mode == "two_phase"
 
     def _delay(self, attempt: int) -> int:
-        """Return the microseconds until the next try: doubled with each attempt up to a cap, with random jitter."""
+        """Return the microseconds until the next try: doubled each time up to a limit, with random jitter."""
         retry = self._destination.retry
         seconds = min(retry.first * 2.0 ** min(attempt - 1, 30), retry.cap)
         return int(seconds * (1 + retry.jitter * (2 * self._dice.random() - 1)) * _SECOND)
 
 
 def _given_up(head: Head, reason: str, ack: str = "", *, pauses: bool = False) -> SendResult:
-    """Return a dead letter; but hold the lane if the message withdraws a report from another patient (D13)."""
+    """Return a dead letter; for a withdrawal from another patient hold the lane instead (D13)."""
     if head.kind == MOVED:
         return SendResult(head, "held", reason, ack, holds=REFUSED, pauses=pauses)
     return SendResult(head, "dead_letter", reason, ack, pauses=pauses)

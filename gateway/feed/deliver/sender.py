@@ -1,4 +1,4 @@
-"""Send a destination's messages: claim, send, store the result; destination_worker.py stops it and waits for answers.
+"""Send a destination's messages one by one: claim, send, store the result; destination_worker.py starts and stops it.
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. The result of a message and the claim of the next are written in one transaction.
 A destination with a window has that many connections, each with a message of another lane in hand.
@@ -37,7 +37,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Pacing:
-    """Pace of one destination."""
+    """Pace of sending to one destination: gap, rate limit, and quiet hours."""
 
     def __init__(self, destination: Destination) -> None:
         rate = destination.receiver.rate_limit
@@ -50,7 +50,7 @@ class Pacing:
         self._last = at
 
     def wait(self, now: datetime) -> float:
-        """Return the seconds until the next message may go; 0 or less: now. A clock set back adds one gap at most."""
+        """Return the seconds until the next message may go; 0 or less: now. A clock set back costs at most one gap."""
         next_one = self._last + self._apart if self._last <= now else now
         ends = self._quiet.until(now)
         until = max(next_one, ends) if ends is not None else next_one
@@ -64,7 +64,7 @@ Report = Callable[[SendResult], None]
 
 
 class Sender:
-    """Sender to a destination while its lease stands; `report` is called with every stored result."""
+    """Sender to a destination while its lease is valid; `report` is called with every stored result."""
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
@@ -120,7 +120,7 @@ class Sender:
                 await channel.close()
 
     def _taken(self, done: SendResult | None) -> Head | None:
-        """Take the next message that may be sent now; the lane of `done` may continue if its result allows."""
+        """Take the next message that may be sent now; the lane of `done` continues if its result allows."""
         if self._guard.permit.left <= 0:
             return None
         now = clock.now()
@@ -131,7 +131,7 @@ class Sender:
         return head
 
     async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
-        """Wait for a message to send, or briefly if the last one taken could not be claimed."""
+        """Wait for a message to send; only briefly if one was there but could not be claimed."""
         if not is_for_want or self._guard.permit.left <= 0:
             await clock.sleep(_MOMENT)
             return
@@ -160,7 +160,7 @@ class Sender:
         return claimed[0] if claimed else None
 
     async def _sent(self, channel: Channel, head: Head, number: int) -> SendResult:
-        """Send a message in hand; note its result at once, and return it with the details of the attempt."""
+        """Send a message in hand; journal its result at once, and return it with the details of the attempt."""
         begun, began = micros(clock.now()), clock.monotonic()
         self._trace("message-sending", head, head.state)
         result = await self._result(channel, head)
@@ -202,7 +202,7 @@ class Sender:
         return self._outcomes.of_failure(head, failed, micros(clock.now()))
 
     async def _exchanged(self, channel: Channel, head: Head) -> Acknowledgement | None:
-        """Exchange a message; note one that may have been written after the permit ended."""
+        """Exchange a message for its acknowledgement; report one that may have been written after the permit ended."""
         try:
             return await channel.exchange(head)
         finally:
@@ -211,11 +211,11 @@ class Sender:
 
 
 def _unsent(head: Head) -> SendResult:
-    """Return the result of a message that was not sent because the lease was over: its state is as before the claim."""
+    """Return the result of a message not sent because the lease had ended; its state is as before the claim."""
     state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
     return SendResult(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
 
 
 def _goes_on(done: SendResult) -> bool:
-    """True if the next message of the lane may be sent."""
+    """True if the next message of the lane may be sent after this result."""
     return done.state in {"delivered", "dead_letter"} and not done.holds

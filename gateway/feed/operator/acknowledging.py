@@ -18,7 +18,7 @@ from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts
 
 
 async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
-    """Acknowledge the open cases of an alert, at one destination or at all; return 1 if there is no such alert.
+    """Acknowledge the open cases of an alert, at one destination or all; return 1 if there is no such alert.
 
     Raises:
         ConfigError: no alert has that code, or it is an alert about the store, which is kept outside it.

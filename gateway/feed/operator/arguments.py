@@ -1,4 +1,4 @@
-"""Check the arguments of the feed commands: destination names, ids, instants, and consent to what would be sent.
+"""Check arguments of the feed commands, ask for consent before sending, and print answers as lines or JSON.
 
 https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (with an offset), https://peps.python.org/pep-0495/ (local times that
 a clock change skips or repeats); decisions D37, D39. An instant is a day or a local time in the site's zone, or a time
@@ -35,7 +35,7 @@ _SUCH_AS: Final = "Write a day or a time, such as 2026-03-01, 2026-03-01 14:30 o
 
 
 def typed_instant(option: str, text: str, zone: tzinfo) -> datetime:
-    """Return the instant that an option's text means; without an offset it is local in that zone; a day is its start.
+    """Read an instant from an option; without an offset it is local in that zone, and a day means its start.
 
     The instant as understood is printed on stderr.
 
@@ -57,7 +57,7 @@ def _with_offset(match: re.Match[str]) -> datetime | None:
 
 
 def _local(option: str, match: re.Match[str], zone: tzinfo) -> datetime | None:
-    """Return the only instant of a local time in the zone; None if the date or time is invalid.
+    """Return the instant of a local time in the zone; None if it is not a valid date and time.
 
     Raises:
         ConfigError: a clock change skips or repeats that time.
@@ -87,11 +87,11 @@ _END: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def unnoted(_: Collection[str], __: Collection[str]) -> None:
-    """Note nothing of what a command shows."""
+    """Note nothing: stands in for the audit where none is kept."""
 
 
 def wrong(argument: str, problem: str, remedy: str) -> ConfigError:
-    """Return the error about an argument of a command."""
+    """Build the error about a command's argument."""
     return ConfigError(_SOURCE, argument, problem, remedy)
 
 
@@ -111,7 +111,7 @@ EVER: Final = TimeSpan(micros(_BEGINNING), micros(_END))
 
 
 def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
-    """Return the destination of that name.
+    """Find the destination of that name in the settings.
 
     Raises:
         ConfigError: there is none, `enabled` is required and it is not, or the settings are wrong.
@@ -127,7 +127,7 @@ def destination_named(configuration: Configuration, name: str, *, enabled: bool 
 
 
 def destinations_named(configuration: Configuration, name: str | None, *, enabled: bool = True) -> list[Destination]:
-    """Return the destination of that name, or all without a name; with `enabled`, only those that are.
+    """Find the destination of that name, or return all without a name; with `enabled`, only those enabled.
 
     Raises:
         ConfigError: there is none, `enabled` is required and it is not, or the settings are wrong.
@@ -150,7 +150,7 @@ def id_of(text: str) -> str:
 
 
 def span_of(since: str | None, until: str | None, zone: tzinfo) -> TimeSpan:
-    """Return the span between two typed instants; without a bound where one is None.
+    """Return the span between two instants as typed; None means without a bound.
 
     Raises:
         ConfigError: one is not an instant, or does not exist in the zone, or the second is not after the first.
@@ -163,7 +163,7 @@ def span_of(since: str | None, until: str | None, zone: tzinfo) -> TimeSpan:
 
 
 def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
-    """Read patient numbers from standard input, one a line, if `patient` is `-`.
+    """Return the patient numbers: from standard input, one a line, if `patient` is `-`; else none.
 
     Raises:
         ConfigError: the option holds a number itself, nothing is chosen, or more than one thing is.
@@ -185,7 +185,7 @@ def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
 
 
 class CommandAnswer:
-    """Answer of a command as data. A subclass is a dataclass; its fields are the JSON, in their order.
+    """Answer of a command as data, printed as lines or JSON. Fields of the subclass are the JSON, in their order.
 
     The metadata of a field may name its `key` there; else that is its name in camelCase.
     """
@@ -213,7 +213,7 @@ class CommandAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCommand(CommandAnswer):
-    """Sentences why a command is refused, or that there is nothing to answer; also where JSON was asked for."""
+    """Answer of a refused command, or of one that found nothing: sentences, even where JSON was asked for."""
 
     sentences: tuple[str, ...]
 
@@ -232,19 +232,19 @@ class RefusedCommand(CommandAnswer):
 
 
 def say_answer(answer: CommandAnswer, say: Say, *, as_json: bool = False) -> int:
-    """Print an answer, and return the exit code of its command."""
+    """Print an answer, and return the command's exit code."""
     for line in printed(answer, as_json=as_json):
         say(line)
     return answer.exit_code
 
 
 def printed(answer: CommandAnswer, *, as_json: bool = False) -> Iterable[str]:
-    """Return what a command prints of an answer."""
+    """Return the text that a command prints for an answer."""
     return answer.json_lines() if as_json else answer.lines()
 
 
 def json_of(value: Any) -> Any:
-    """Return a value of an answer as JSON: names in camelCase, instants as FHIR writes them, bytes in Base64."""
+    """Convert a value of an answer to JSON: names in camelCase, instants as FHIR writes them, bytes in Base64."""
     if isinstance(value, datetime):
         return at(value)
     if isinstance(value, bytes):
@@ -275,13 +275,13 @@ def _camel(name: str) -> str:
 
 
 def at(moment: datetime) -> str:
-    """Return an instant as FHIR writes it, in UTC with six digits."""
+    """Write an instant as FHIR does, in UTC with six digits."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The operator's choice beforehand: only count (`dry_run`), or send without a question (`yes`)."""
+    """Consent that the operator gave with the command: only count (`dry_run`), or send without a question (`yes`)."""
 
     dry_run: bool = False
     yes: bool = False
@@ -294,7 +294,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """Messages that a command would send, and sentences about what it would not; `is_refused`: some it must not.
+    """Messages that a command would send, with sentences about others; `is_refused` if it must not send some.
 
     `studies` are those that it chose, each with its reports: no others are sent once the operator agreed.
     """
@@ -344,7 +344,7 @@ async def act_if_agreed(configuration: Configuration, sending: SendingAct, conse
 
 
 def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
-    """Print what a destination would be sent; return True if it is to be sent.
+    """Print what a destination would be sent, and ask; True if it is to be sent.
 
     No question is asked if there is nothing to send.
 
@@ -372,7 +372,7 @@ def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
 
 
 def in_words(amount: ToSend) -> str:
-    """Return the amount in words: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
+    """Describe the amount: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
     text = counted(amount.messages, "message")
     if amount.reports:
         text += f" at least ({counted(amount.reports, 'report')} of {counted(amount.studies, 'study')})"

@@ -1,4 +1,4 @@
-"""`feed withdraw`, `feed leave`: decide on a signed report that AutoScribe cancelled; say which ones are open.
+"""`feed withdraw`, `feed leave`: decide on signed reports that AutoScribe cancelled, and list those still undecided.
 
 Carries out no clause of a standard; decision D21. A withdrawal goes as where the site withdraws by itself: FHIR
 `entered-in-error`, and a message to each destination that has the report. Ids and codes, nothing about a patient.
@@ -79,7 +79,7 @@ async def withdraw(configuration: Configuration, report: str, reason: str, say: 
 
 
 async def leave(configuration: Configuration, report: str, reason: str, say: Say, *, dry_run: bool = False) -> int:
-    """Leave a cancelled report as it is, in FHIR and at every destination, until it is another version.
+    """Leave a cancelled report as it is, in FHIR and at every destination, until its content changes.
 
     Return 1 if the report changed meanwhile.
 
@@ -113,7 +113,7 @@ async def leave(configuration: Configuration, report: str, reason: str, say: Say
 
 
 async def _cancelled(engine: Engine, report: str) -> CancelledItem:
-    """Return the item of a report.
+    """Find the item of a cancelled report.
 
     Raises:
         ConfigError: no such report is stored, or AutoScribe did not cancel it.
@@ -130,7 +130,7 @@ async def _cancelled(engine: Engine, report: str) -> CancelledItem:
 
 
 async def _said(configuration: Configuration, engine: Engine, items: Sequence[CancelledItem]) -> list[str]:
-    """Return a line for each of these reports, and for each destination with its fate there."""
+    """Return a line for each of these reports, and its fate at each destination."""
     known = await places(engine, routes_of(configuration).destinations)
     every = await fates(engine, [items[0].study_id], known)
     lines = []
@@ -141,7 +141,7 @@ async def _said(configuration: Configuration, engine: Engine, items: Sequence[Ca
 
 
 async def cancelled_open(engine: Engine) -> tuple[OpenCancellation, ...]:
-    """Return the open items, critical results first."""
+    """Return the undecided items, critical results first."""
     ordered = sorted(await open_items(engine, MOST), key=lambda one: (not one.is_critical, one.since))
     return tuple(
         OpenCancellation(one.report_id, one.study_id, one.what, one.state, instant(one.since), one.is_critical)
@@ -150,7 +150,7 @@ async def cancelled_open(engine: Engine) -> tuple[OpenCancellation, ...]:
 
 
 def cancelled_lines(items: Sequence[OpenCancellation]) -> Iterator[str]:
-    """Yield the lines of `feed status` about the open items."""
+    """Yield the lines of `feed status` about undecided cancellations."""
     if not items:
         return
     critical = sum(one.is_critical for one in items)

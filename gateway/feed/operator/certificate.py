@@ -56,7 +56,7 @@ _DOUBTS = frozenset({"element-not-understood", "cursor-absent"})
 
 @dataclass(slots=True)
 class Listing:
-    """Signed report ids by study, as listed; `fault` is a code if the listing is incomplete."""
+    """Ids of signed reports by study, from a listing of AutoScribe; `fault` is a code if the listing is incomplete."""
 
     started: datetime
     ended: datetime
@@ -71,7 +71,7 @@ class Listing:
 
 
 async def list_studies(configuration: Configuration) -> Listing:
-    """List all studies; a faulty answer of AutoScribe ends the listing and becomes its `fault`.
+    """List all studies of AutoScribe; a faulty answer ends the listing and becomes its `fault`.
 
     Raises:
         ConfigError: there is no API key.
@@ -122,7 +122,7 @@ async def read_anew(configuration: Configuration, engine: Sqlite | Postgres, stu
 
 
 def _add(listing: Listing, study: dict[str, object]) -> None:
-    """Add the signed reports of a study; external studies are not AutoScribe's to report on (D25)."""
+    """Add the signed reports of a study, unless it is an external one (D25)."""
     listing.studies += 1
     reports = study.get("reportIds")
     if study.get("studyType") == "external" or not isinstance(reports, list):
@@ -139,7 +139,7 @@ _MOST_LINES: Final = 100
 
 @dataclass(slots=True)
 class RemarkableReport:
-    """Report that is open at a destination, or has remarks; `order` is its match if it has no order, with a reason."""
+    """Report to list in the certificate: open at a destination, or with remarks; `order` says why it has no order."""
 
     report_id: str
     study_id: str
@@ -153,7 +153,7 @@ class RemarkableReport:
 
     @property
     def is_to_be_seen(self) -> bool:
-        """True if it matters that the report is a critical result."""
+        """True if it matters whether the report is a critical result."""
         return self.is_open or self.fate == "left"
 
     def __str__(self) -> str:
@@ -181,7 +181,7 @@ class ReportAccount:
         self.reports.sort(key=lambda one: not one.is_critical)
 
     def add(self, study_id: str, report_id: str, state: Fate) -> None:
-        """Count one report, and keep it if it is open or has remarks."""
+        """Count one report by its fate, and list it if it is open or has remarks."""
         self.counts[state.kind] += 1
         self.open += state.is_open
         self.remarks.update(state.remarks)
@@ -205,7 +205,7 @@ class ReportAccount:
 
 @dataclass(slots=True)
 class Certificate(CommandAnswer):
-    """Certificate of the reports of a span, at each destination.
+    """Certificate for the reports signed in a span, at each destination.
 
     `read` are the earliest and the latest time at which a report's study was read from AutoScribe, in microseconds;
     `is_deep`: each was read for this certificate, or `unread` is the fault that prevented it. `unlisted` counts
@@ -225,7 +225,7 @@ class Certificate(CommandAnswer):
 
     @property
     def fault(self) -> str:
-        """Reason why the listing is incomplete: its own fault, or more reports unlisted than listed (D21)."""
+        """Code of the reason why the listing is incomplete; too many unlisted reports are one, too (D21)."""
         is_too_little = self.unlisted > self.listing.reports
         return self.listing.fault or self.unread or ("lists-too-little" if is_too_little else "")
 
@@ -331,7 +331,7 @@ async def make_certificate(
 
 
 async def _wanted(made: Certificate, engine: Engine, site_key: bytes) -> dict[str, set[str]]:
-    """Return the listed reports, and the reports stored as signed in the span that were not listed, by study.
+    """Return, by study, the listed reports, and those stored as signed in the span but not listed.
 
     Studies that were erased on order are left out.
     """
@@ -344,7 +344,7 @@ async def _wanted(made: Certificate, engine: Engine, site_key: bytes) -> dict[st
 
 
 async def _within(engine: Engine, wanted: Mapping[str, set[str]], span: TimeSpan) -> list[str]:
-    """Return the studies of which a report was signed in the span, as far as that is known."""
+    """Return the studies with a report signed in the span, or at an unknown time."""
     found: list[str] = []
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
@@ -357,7 +357,7 @@ async def _within(engine: Engine, wanted: Mapping[str, set[str]], span: TimeSpan
 
 
 async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]]) -> None:
-    """Add these reports to each account."""
+    """Add these reports to the account of each destination."""
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
         records = await report_records(engine, batch)
@@ -368,7 +368,7 @@ async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]
 
 
 async def _say_orders(made: Certificate, engine: Engine) -> None:
-    """Say why a study has no order, for each remarkable report; nothing where no hospital sends orders."""
+    """Add to each listed report why its study has no order; nothing where no hospital sends orders."""
     reports = [one for account in made.accounts for one in account.reports]
     study_ids = iter(dict.fromkeys(one.study_id for one in reports))
     while batch := list(islice(study_ids, _BATCH)):
@@ -406,7 +406,7 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
 
 
 def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
-    """True if a report was signed in the span, or if its time of signing is not known."""
+    """True if a report was signed in the span, or at an unknown time."""
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
@@ -423,7 +423,7 @@ def _account_lines(account: ReportAccount) -> Iterator[str]:
 
 
 def _read(made: Certificate) -> str:
-    """Return of when the texts are that the certificate vouches for."""
+    """Describe when the certified texts were read from AutoScribe."""
     if made.read is None:
         return ""
     first, last = map(instant_text, made.read)

@@ -1,4 +1,4 @@
-"""`feed dead-letters`: list messages given up for good, with the reason and the broken rule of the receiver's profile.
+"""`feed dead-letters`: list messages given up for good, with the reason and the broken rule of the receiver profile.
 
 Carries out no clause of a standard; decisions D9, D32, D34.
 Proved by tests/gateway/cli/test_feed.py.
@@ -24,7 +24,7 @@ _RULE: Final = "rule-"
 
 @dataclass(frozen=True, slots=True)
 class ListedDeadLetter:
-    """Dead letter with the rule that its message broke, and the rule's source; both None if it broke none."""
+    """Dead letter with the rule that its message broke, and the source of the rule; both None if it broke none."""
 
     destination: str
     report_id: str

@@ -1,4 +1,4 @@
-"""`explain`: show where the value of a report's field comes from, and the value in each version sent.
+"""`explain`: show where the value of a report's field comes from, and the field's value in each version sent.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. The output holds patient data. Each use is
 therefore recorded in the audit, by ids only, before anything is shown.
@@ -53,7 +53,7 @@ _INDENT: Final = " " * 12
 
 @dataclass(frozen=True, slots=True)
 class SentVersion:
-    """Values of a field in one version sent; None if the version's text was deleted after the retention time."""
+    """Values of a field in one version sent; None if the text was deleted after the retention time."""
 
     at: datetime
     name: str = field(metadata={"key": "as"})
@@ -62,7 +62,7 @@ class SentVersion:
 
 @dataclass(frozen=True, slots=True)
 class SentVersions:
-    """Values of a field in all versions sent `to` a destination, or of a FHIR resource with that address."""
+    """Values of a field in all versions sent: `to` a destination, or as a FHIR resource with that address."""
 
     to: str
     versions: tuple[SentVersion, ...]
@@ -70,7 +70,7 @@ class SentVersions:
 
 @dataclass(frozen=True, slots=True)
 class Explanation(CommandAnswer):
-    """Explanation of one field of a report (`is_of_one`), or of all.
+    """Explanation of one field of a report (`is_of_one`), or of all its fields.
 
     `cut` are the lines of the text, for a field that depends on where it was cut; `sent` was asked for.
     """
@@ -98,7 +98,7 @@ class Explanation(CommandAnswer):
         return 0 if any(one.values for one in self.fields) or any(one.versions for one in self.sent or ()) else 1
 
     def lines(self) -> Iterator[str]:
-        """Yield the explanation, the values sent, the fates, and what the study waits for."""
+        """Yield the lines: explanation, values sent, fates, and what the study waits for."""
         yield from (one_field(self) if self.is_of_one else every_field(self))
         yield from sent_lines(self.sent or ())
         for one in self.fates:
@@ -110,7 +110,7 @@ class Explanation(CommandAnswer):
 
 
 def one_field(answer: Explanation) -> Iterator[str]:
-    """Yield the lines about one field."""
+    """Yield the lines about the one field."""
     [explained] = answer.fields
     yield f"{explained.name} of {answer.report_id} {_for(answer)}"
     yield from _values(explained.values)
@@ -142,7 +142,7 @@ def every_field(answer: Explanation) -> Iterator[str]:
 
 
 def sent_lines(sent: Sequence[SentVersions]) -> Iterator[str]:
-    """Yield the value in each version as a difference to the version before."""
+    """Yield the field's value in each version sent, as a difference to the version before."""
     for target in sent:
         yield f"sent to {target.to}" if "/" not in target.to else f"versions of {target.to}"
         before: Sequence[str] | None = None
@@ -187,7 +187,7 @@ def _values(values: Sequence[str]) -> Iterator[str]:
 
 
 def _counted(values: Sequence[str]) -> list[str]:
-    """Return the values, each once, with a count if it occurs more than once."""
+    """Return each value once, with the number of times it occurs if more than one."""
     return [one if count == 1 else f"{one} ({count} times)" for one, count in Counter(values).items()]
 
 
@@ -204,7 +204,7 @@ def _leaf(value: Any) -> str:
 
 
 def _text(head: str, text: str) -> Iterator[str]:
-    """Yield the lines of a text, the first behind its heading."""
+    """Yield the lines of a text; its first line stands behind the heading."""
     first, *rest = short(text).split("\n")
     yield head + printable(first)
     yield from (f"{_INDENT}{printable(line)}" for line in rest)
@@ -219,7 +219,7 @@ _CUT: Final = frozenset({"OBX-3", "OBX-8", _CONCLUSION})
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Question about a report: one field or all (`name` empty), as mapped for destination `at`.
+    """Question about a report: one field, or all (`name` empty), as mapped for the destination `at`.
 
     With `sent`, the field's value in each version sent is shown too. `conclusion` is short for the element.
     """
@@ -242,7 +242,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _To:
-    """Receiver to map for, with the site profile adapted to it."""
+    """Receiver to map for, with the site profile adapted to its destination."""
 
     receiver: Receiver
     site: Site
@@ -289,13 +289,13 @@ async def explain(
 
 
 async def _fates(configuration: Configuration, engine: Engine, stored: StoredStudy, at: str | None) -> list[ReportFate]:
-    """Return the fates of the report: at each destination, or at one."""
+    """Return the fates of the report, at each destination or at one."""
     every = await fates(engine, [stored.study_id], await places(engine, routes_of(configuration).destinations))
     return [one for one in every if one.report_id == stored.report_id and at in {None, one.place.name}]
 
 
 def _to(configuration: Configuration, at: str | None) -> _To:
-    """Return the named destination, or the only enabled one; without either, a receiver of the generic profile."""
+    """Return the named destination, or the only enabled one; else a receiver with the generic profile."""
     enabled = [one for one in routes_of(configuration).destinations if one.is_enabled]
     destination = (
         destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
@@ -306,7 +306,7 @@ def _to(configuration: Configuration, at: str | None) -> _To:
 
 
 async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMapping:
-    """Map the stored study for the receiver and trace its fields."""
+    """Map the stored study for the receiver, and trace the report's fields."""
     kept = stored.kept()
     facts = kept.facts
     if to.receiver.takes_pdf:

@@ -1,4 +1,4 @@
-"""Trace each field of a report's HL7 v2 and FHIR output to a mapping rule, AutoScribe JSON values and settings.
+"""Trace each HL7 v2 field and FHIR element of a report to its mapping rule, AutoScribe's JSON values, and settings.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure: it traces the stored study, and reads
 or records nothing.
@@ -42,7 +42,7 @@ _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentRefer
 
 @dataclass(frozen=True)
 class ExplainedMapping:
-    """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues.
+    """Mapped report: resources, messages, issues, and which fields each JSON value and each setting changes.
 
     `cut` are the lines of its text, each with its section and its role in the conclusion (D36).
     """
@@ -62,14 +62,14 @@ class ExplainedMapping:
 
     @cached_property
     def moved(self) -> frozenset[str]:
-        """Names of all fields and elements that a leaf or a setting changes."""
+        """Names of all fields and elements that a JSON value or a setting changes."""
         by_leaves = (one for row in self.rows for one in (*row.fhir, *row.hl7v2))
         return frozenset((*by_leaves, *(one for setting in self.settings for one in setting.moves)))
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Explanation of one field or element: its values in order, its rule, and its leaves (pointer, value, class).
+    """Explanation of one field or element: its values, its rule, and the JSON values behind it.
 
     `settings` are the settings that change it; `issues` are the mapping issues of its leaves.
     """
@@ -126,7 +126,7 @@ def map_and_trace(
 
 
 def _cut(asked: PreviewRequest, site: Site) -> Iterator[CutLine]:
-    """Yield the lines of the report, cut beside the reports about the same patient."""
+    """Yield the lines of the report's text, cut into sections beside the patient's other reports."""
     study = asked.study
     report = next(one for one in study.reports if one.report_id == asked.report_id)
     about = subjects(study, study.reports, site, asked.facts)[asked.report_id]
@@ -160,13 +160,13 @@ def explained(mapping: ExplainedMapping, name: str) -> Explained:
 
 
 def _targets(of: ExplainedMapping, name: str) -> set[str]:
-    """Return the trace's names for a field or element; for OBX-11, the name of each kind of OBX in the message."""
+    """Return the names under which the trace has a field or element; OBX-11 has one for each kind of OBX."""
     found = (one for one in of.moved if is_at(one, name))
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 
 
 def _deciding(mapping: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterator[TraceRow]:
-    """Yield the leaves that a rule names and that decide if the message or resource exists at all."""
+    """Yield the JSON values that a rule names and that decide if the message or resource exists at all."""
     keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
     whole = MESSAGE if is_field(name) else name.partition(".")[0]
     for row in mapping.rows:
@@ -198,7 +198,7 @@ def _values(messages: Iterable[bytes], resources: Iterable[Json], name: str) -> 
 
 
 def _rule(name: str) -> TraceRule | None:
-    """Return the rule of a field or element; None if a field comes from a row of its segment's table."""
+    """Return the mapping rule of a field or element; None if the field is a row of its segment's table."""
     rule = rule_of(name)
     if rule is not None or is_field(name):
         return rule

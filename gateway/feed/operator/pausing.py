@@ -47,14 +47,14 @@ _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "i
 
 @dataclass(frozen=True, slots=True)
 class Paused(CommandAnswer):
-    """Pause by hand: of a destination that was not paused (`is_new`), or was as `first`, which ends before this one."""
+    """Answer of `feed pause`; `first` is the reason of an earlier pause that goes on (then not `is_new`)."""
 
     name: str
     is_new: bool
     first: str
 
     def lines(self) -> Iterator[str]:
-        """Yield what the destination does now."""
+        """Yield the lines about what the destination does now."""
         if self.first:
             yield f"{self.name} is paused as {self.first}, and stays paused for your reason after that"
         elif self.is_new:
@@ -89,7 +89,7 @@ async def pause(engine: Engine, configuration: Configuration, name: str, reason:
 
 @dataclass(frozen=True, slots=True)
 class Resumed(CommandAnswer):
-    """Destination that is sent to again, or `stays_paused` for another reason; `held` counts its held studies."""
+    """Answer of `feed resume`: the destination sends again, or `stays_paused`; `held` counts its held studies."""
 
     name: str
     was_paused: bool
@@ -97,7 +97,7 @@ class Resumed(CommandAnswer):
     held: int
 
     def lines(self) -> Iterator[str]:
-        """Yield what the destination does now, and what else is held."""
+        """Yield the lines about what the destination does now, and what is still held."""
         name = self.name
         if self.stays_paused:
             again = f"another `feed resume {name}` resumes sending"
@@ -159,7 +159,7 @@ def _restored(name: str) -> RefusedCommand:
 
 @dataclass(frozen=True, slots=True)
 class HeldWork:
-    """Held studies of a destination: one, or all that are held for a reason.
+    """Held studies of a destination: one study, or all held for a reason.
 
     `is_corrected`: the chart of the former patient was corrected by hand, so nothing is withdrawn there.
     """
@@ -170,7 +170,7 @@ class HeldWork:
     is_corrected: bool = False
 
     async def study_ids(self, engine: Engine) -> list[str]:
-        """Return the ids of the studies."""
+        """Return the ids of the held studies."""
         if self.held_as is None:
             return [id_of(self.study_id or "")]
         reasons = _HELD_AS.get(self.held_as, (self.held_as,))
@@ -180,7 +180,7 @@ class HeldWork:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedStudy:
-    """Study that was released at a destination, with the counts of its messages."""
+    """Study released at a destination, with the counts of its messages."""
 
     study_id: str
     freed: FreedLane
@@ -188,7 +188,7 @@ class ReleasedStudy:
 
 @dataclass(frozen=True, slots=True)
 class Released(CommandAnswer):
-    """Held studies that were released."""
+    """Answer of `feed resume` for held studies that were released."""
 
     work: HeldWork
     studies: tuple[ReleasedStudy, ...]
@@ -242,7 +242,7 @@ async def release(
 
 @dataclass(frozen=True, slots=True)
 class LeftStudies(CommandAnswer):
-    """Studies whose messages were closed since the receiver has them, each with its counts of rows and messages."""
+    """Studies whose messages were closed since the receiver has them, with counts of rows and messages."""
 
     name: str
     study_id: str | None
@@ -265,7 +265,7 @@ class LeftStudies(CommandAnswer):
 async def leave(
     engine: Engine, configuration: Configuration, name: str, study_id: str | None, reason: str
 ) -> LeftStudies:
-    """Close messages that may have been sent, since the receiver has them; `study_id` limits this to one study.
+    """Close a study's messages that may have been sent, since an operator saw them at the receiver.
 
     Raises:
         ConfigError: no such destination.
@@ -282,7 +282,7 @@ async def leave(
 
 
 async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: bool = False) -> ToSend:
-    """Count the messages that would be sent if a study were released; nothing if nothing of it is held."""
+    """Count the messages that releasing a study would send; 0 if nothing of it is held."""
     now = micros(clock.now())
 
     def work() -> Steps[ToSend]:
@@ -293,7 +293,7 @@ async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: b
 
 
 async def _let_go(engine: Engine, held: HeldWork, study_id: str, reason: str) -> FreedLane:
-    """Release a study, and record it in the audit."""
+    """Release a study, and write that to the audit."""
     now = micros(clock.now())
     verb = "feed-resume-chart-corrected" if held.is_corrected else "feed-resume"
 
@@ -320,7 +320,7 @@ def _released_line(released: ReleasedStudy, name: str) -> str:
 
 
 async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
-    """Close what is open for a destination; return 1 while another process still sends there.
+    """Close all open work of a destination for good; return 1 while another process still sends there.
 
     Raises:
         ConfigError: it is in the settings and enabled, the database does not know it, or there is no reason.
@@ -352,7 +352,7 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
 
 
 async def close(engine: Engine, name: str, reason: str) -> ClosedWork:
-    """Close what is open for a destination, and let nothing new be queued for it.
+    """Close all open work of a destination, and let nothing new be queued for it.
 
     Raises:
         StillServed: another process sends there.
@@ -363,7 +363,7 @@ async def close(engine: Engine, name: str, reason: str) -> ClosedWork:
 
 
 def _owed_nothing(in_force: InForce, name: str) -> WantedSettings | None:
-    """Return settings under which a destination is owed nothing, a move neither; None if none ever were in force."""
+    """Return settings that owe a destination nothing, no moves either; None if none were ever in force."""
     revisions = in_force.revisions.get(name)
     if not revisions:
         return None
@@ -371,7 +371,7 @@ def _owed_nothing(in_force: InForce, name: str) -> WantedSettings | None:
 
 
 def _retired(name: str, reason: str, off: WantedSettings | None, now: int, at: int) -> Steps[ClosedWork]:
-    """Close what is open, and put settings in force under which nothing new is queued, while nobody ingests."""
+    """Close open work and put settings in force that queue nothing new, while nothing is ingested."""
     yield from locks.take_alone()
     closed = yield from retired(name, reason, now, at)
     if off is not None:

@@ -50,7 +50,7 @@ _LONG: Final = 3600.0  # seconds: a command waits
 
 @dataclass(frozen=True, slots=True)
 class PlannedReport:
-    """Report of a plan: `does` is `add`, `stop` or `resend`, and `detail` says why it is stopped."""
+    """Report in a plan: `does` is `add`, `stop` or `resend`; `detail` says why it is stopped."""
 
     report_id: str
     study_id: str
@@ -68,7 +68,7 @@ class PlannedReport:
 
 @dataclass(frozen=True, slots=True)
 class DestinationPlan:
-    """Plan of a destination by the settings in force; with `differs`, the plan that this process's settings would make.
+    """Plan of a destination; with `differs`, as the settings of this process would make it.
 
     `since` is when the settings came in force, in microseconds; None before the first lease. `is_made` is False while
     the lease holder still makes the plan. `lacking` are studies that could not be planned because of a bug.
@@ -118,7 +118,7 @@ class DestinationPlan:
 async def plan_at(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
 ) -> DestinationPlan:
-    """Return the plan of a destination by the settings in force, or as these settings would make it if they differ.
+    """Return a destination's plan by the settings in force; if this process's settings differ, as they would make it.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -131,7 +131,7 @@ async def plan_at(
 async def _planned_as(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float
 ) -> DestinationPlan:
-    """Return the plan of a destination under its name in the database."""
+    """Return the stored plan if this process's settings are in force; else the plan that they would make."""
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
@@ -161,7 +161,7 @@ def _report(row: PlannedRow) -> PlannedReport:
 
 
 async def index_gap(engine: Engine, configuration: Configuration) -> str:
-    """Return why the index may lack reports: the first sweep has not ended, or the last is too old; empty if not."""
+    """Return why the index may lack reports: no sweep has ended, or the last is too old; empty if it is complete."""
     record = await read_record(StoredCursors(engine))
     longest = pace_of(record, configuration.settings.sync).max_index_age
     if record.is_current(clock.now(), longest):
@@ -174,7 +174,7 @@ async def index_gap(engine: Engine, configuration: Configuration) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plans(CommandAnswer):
-    """Plans of destinations; none is shown while the index may lack reports, for the reason in `refused`."""
+    """Answer of `feed plan`: plans of destinations, or in `refused` why none is shown."""
 
     plans: tuple[DestinationPlan, ...] = ()
     lists_reports: bool = False
@@ -182,7 +182,7 @@ class Plans(CommandAnswer):
 
     @property
     def exit_code(self) -> int:
-        """1 if a plan waits for `feed apply`, is not complete, or is not shown."""
+        """Exit code: 1 if a plan waits for `feed apply`, is incomplete, or is not shown."""
         waits = any(one.lacking or (one.plan.size and not one.differs) for one in self.plans)
         return int(waits or bool(self.refused))
 
@@ -211,7 +211,7 @@ class Plans(CommandAnswer):
 
 
 async def plan(engine: Engine, configuration: Configuration, name: str | None, *, reports: bool = False) -> Plans:
-    """Return the plan of one destination or all, with `reports` to be shown report by report.
+    """Return the plan of one destination or all; with `reports`, report by report.
 
     Raises:
         ConfigError: no such destination.
@@ -225,7 +225,7 @@ async def plan(engine: Engine, configuration: Configuration, name: str | None, *
 
 
 async def foreseen_plans(configuration: Configuration) -> list[DestinationPlan]:
-    """Return the plans, not empty, that the settings would make if the service started; none without a database."""
+    """Return the plans that would arise if the service started with these settings; without a database none."""
     destinations = destinations_named(configuration, None)
     try:
         engine = engine_of(configuration)
@@ -242,7 +242,7 @@ async def foreseen_plans(configuration: Configuration) -> list[DestinationPlan]:
 
 @dataclass(frozen=True, slots=True)
 class AppliedPlan(CommandAnswer):
-    """Plan that was applied, or with `leaves` discarded.
+    """Answer of `feed apply`: the plan was carried out, or with `leaves` discarded.
 
     `are_in_doubt`: messages that may have been sent before the database was restored stay held. `lacking` are studies
     that could not be planned again because of a bug.
@@ -260,7 +260,7 @@ class AppliedPlan(CommandAnswer):
         return int(bool(self.lacking))
 
     def lines(self) -> Iterator[str]:
-        """Yield what was queued, or left."""
+        """Yield the lines about what was queued, or discarded."""
         counts, did = self.counts, "left unsent" if self.leaves else "queued"
         critical = counts.critical + counts.resent_critical
         yield f"{self.name}: {counted(counts.adds + counts.resends, 'report')} {did}, {critical} of them critical"
@@ -275,7 +275,7 @@ class AppliedPlan(CommandAnswer):
 async def apply(
     engine: Engine, configuration: Configuration, name: str, *, leaves: bool = False, reason: str = ""
 ) -> AppliedPlan | RefusedCommand:
-    """Send what the plan of a destination adds and stop what it stops; with `leaves`, discard the plan for a reason.
+    """Carry out the plan of a destination: send what it adds, stop what it stops; with `leaves`, discard it.
 
     Refused if the plan is still being made, these settings are not in force, or it is unknown which messages were sent.
     Messages held because they may have been sent stay held.

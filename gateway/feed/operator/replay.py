@@ -1,4 +1,4 @@
-"""`feed replay`, `feed backload`: send studies again, as they are now or as they were sent, or from before a start.
+"""`feed replay`, `feed backload`: send reports again (as they are now or were sent), or send history before the start.
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID): each message gets a new one; decisions D31, D35. A destination that
 was sent a study gets it again. For other studies its filters decide, and reports signed before its start are not sent.
@@ -68,7 +68,7 @@ _REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-
 
 @dataclass(frozen=True, slots=True)
 class ChosenStudies:
-    """Studies chosen by exactly one criterion; with `missing`, only the reports that the destination lacks."""
+    """Studies chosen by one criterion; with `missing`, only the reports that the destination lacks."""
 
     study_id: str | None = None
     report_id: str | None = None
@@ -89,11 +89,11 @@ class ChosenStudies:
 
     @property
     def priority(self) -> int:
-        """Priority of the messages: after all newer messages if there may be many."""
+        """Priority of the messages: behind all newer messages if there may be many."""
         return USUAL if self.study_id or self.report_id else BEHIND
 
     async def studies(self, engine: Engine, destination: Destination) -> Studies:
-        """Return the ids of the studies, each with the ids of the reports meant; None means all signed reports.
+        """Return the chosen studies, each with the ids of the chosen reports; None means all its signed reports.
 
         Raises:
             ConfigError: the study or the report is not stored.
@@ -118,7 +118,7 @@ class ChosenStudies:
 
 
 async def _lacking(engine: Engine, studies: Studies, destination: Destination) -> Studies:
-    """Return the reports that are open in the certificate and that nothing is about to send."""
+    """Return the reports that are open at the destination and that nothing is about to send."""
     lacking_by_study: Studies = {}
     ids, place = iter(sorted(studies)), fate_place(destination)
     while batch := list(islice(ids, _READ_AT_ONCE)):
@@ -144,7 +144,7 @@ _NOT_SENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Replayed(CommandAnswer):
-    """Replay to a destination: what is sent, and the reports that are `left` by the reason; `chosen` counts studies."""
+    """Answer of `feed replay`: what is sent, and the reports `left` out by reason; `chosen` counts studies."""
 
     name: str
     chosen: int
@@ -212,7 +212,7 @@ def _left_lines(left: Mapping[str, int]) -> Iterator[str]:
 
 
 class Replay:
-    """Replay of studies to one destination; counts the messages sent, and the reports not sent by their reason.
+    """Replay to one destination; counts the messages to send, and the reports left out by reason.
 
     With `writes=False` it only counts.
     """
@@ -224,7 +224,7 @@ class Replay:
         self.left: Counter[str] = Counter()
 
     async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
-        """Queue the given reports of a study again, or all its signed reports."""
+        """Queue the given reports of a study again; None means all its signed reports."""
         name = self._destination.name
         rows = await self._engine.fetch(STUDY, study_id=study_id)
         if not rows:
@@ -245,7 +245,7 @@ class Replay:
             self._batch = []
 
     def _count(self, known: Kept, resends: Sequence[Resend]) -> None:
-        """Count the messages that a study adds; with whole messages, one carries all its reports (D19)."""
+        """Count the messages that a study adds; a whole message carries all its reports (D19)."""
         wanted = {one.report_id for one in resends}
         critical = sum(one.is_critical is True for one in known.study.completed if one.report_id in wanted)
         signed = [one.signed for one in resends if one.signed is not None]
@@ -256,7 +256,7 @@ class Replay:
     def _resends(
         self, known: Kept, report_ids: Collection[str] | None, already: set[str], was_taken: set[str]
     ) -> list[Resend]:
-        """Return the outbox rows for the reports of a study, and count the reports that are not sent."""
+        """Return the outbox rows for reports of a study, and count the reports left out."""
         study = known.study
         reports = {one.report_id: one for one in study.completed if report_ids is None or one.report_id in report_ids}
         if not reports:
@@ -298,7 +298,7 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AsSentReplay:
-    """Replay request: destination and priority; with `dead_letters` only those, with `force_old` old versions too."""
+    """Options of an as-sent replay: destination, priority, `dead_letters` only, `force_old` also old versions."""
 
     destination: Destination
     priority: int
@@ -308,7 +308,7 @@ class AsSentReplay:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedAsSent(CommandAnswer):
-    """Messages that are sent again as they were composed, and those refused by the reason."""
+    """Answer of an as-sent replay: messages that are sent again byte for byte, and those refused by reason."""
 
     name: str
     messages: int
@@ -327,7 +327,7 @@ class ReplayedAsSent(CommandAnswer):
 
 @dataclass(frozen=True, slots=True)
 class AsSentRequest:
-    """Chosen studies of a destination; with `force_old`, also messages older than what was sent since, for a reason."""
+    """Studies chosen for an as-sent replay; with `force_old`, also messages older than what was sent since."""
 
     name: str
     chosen: ChosenStudies
@@ -387,7 +387,7 @@ def _refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
 
 
 def queue_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
-    """Queue the messages of one study again; return `sent` or the reason of refusal for each."""
+    """Queue the messages of one study again as they were sent; return `sent` or the reason of refusal for each."""
     found = yield from _became(again, study_id, report_ids, now)
     return [code for _, code in found] or ["nothing-sent"]
 
@@ -395,7 +395,7 @@ def queue_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] |
 def _became(
     again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int
 ) -> Steps[list[tuple[LaneMessage, str]]]:
-    """Queue the messages of one study again; return each with `sent` or its reason of refusal."""
+    """Queue the messages of one study again; return each message with `sent` or its reason of refusal."""
     name = again.destination.name
     yield from locked(name)
     stored = yield from lane(name, study_id)
@@ -417,7 +417,7 @@ def _became(
 
 
 def _wanted(stored: Sequence[LaneMessage], again: AsSentReplay, report_ids: frozenset[str] | None) -> list[LaneMessage]:
-    """Return the messages to send again: the latest of each report, or of each order with the addenda after it."""
+    """Return the messages to send again: the latest of each report, or of each order with its later addenda."""
     sent_messages = [one for one in stored if not one.is_draft and one.kind != MOVED]
     settled = [one for one in sent_messages if one.state in {"delivered", "dead_letter"}]
     if again.dead_letters:
@@ -430,7 +430,7 @@ def _wanted(stored: Sequence[LaneMessage], again: AsSentReplay, report_ids: froz
 
 
 def _last_said(settled: Sequence[LaneMessage]) -> Iterator[LaneMessage]:
-    """Return, for each order, its newest whole message and the messages after it."""
+    """Return, for each order, its newest whole message and the messages after that."""
     whole = _newest_whole(settled)
     return (one for one in settled if one.number >= whole.get(one.restates, 0))
 
@@ -441,7 +441,7 @@ def _newest_whole(stored: Iterable[LaneMessage]) -> dict[str, int]:
 
 
 def _is_followed(message: LaneMessage, stored: Iterable[LaneMessage], wanted: Sequence[LaneMessage]) -> bool:
-    """True if a newer message under one of its numbers was sent or is open, other than those sent again with it."""
+    """True if a newer message under one of its numbers was sent or is open, apart from those sent again, too."""
     return any(
         other.number > message.number
         and other not in wanted
@@ -452,7 +452,7 @@ def _is_followed(message: LaneMessage, stored: Iterable[LaneMessage], wanted: Se
 
 
 def _refusal(message: LaneMessage, again: AsSentReplay, *, is_old: bool, is_waiting: bool) -> str:
-    """Return the reason why a message is not sent again, or `sent`."""
+    """Return why a message is not sent again, or `sent`."""
     if message.body is None:
         return "text-purged"
     if message.is_altered:
@@ -467,7 +467,7 @@ def _refusal(message: LaneMessage, again: AsSentReplay, *, is_old: bool, is_wait
 def _message(  # noqa: PLR0913 (all that a copy needs)
     original: LaneMessage, resend: Resend, row: int, replay: int, again: AsSentReplay, *, is_old: bool
 ) -> NewMessage:
-    """Return a copy of a message with a new MSH-10; a copy of an old version supersedes no queued message."""
+    """Return a copy of a message with a new MSH-10; the copy of an old version supersedes nothing queued."""
     cause = Cause(original.report_id, "replay", original.content_version, replay=replay)
     control_id = message_control_id(cause, again.destination.control_name)
     state: MessageState = "recorded" if again.destination.dry_run else "queued"
@@ -498,7 +498,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class BackloadRequest:
-    """Backload request: a span of signing times, the rate in studies a second, and `missing`: only reports never sent.
+    """Options of a backload: span of signing times, rate in studies a second, `missing` for reports never sent.
 
     `reason` is kept in the audit.
     """
@@ -515,7 +515,7 @@ class BackloadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Backloaded(CommandAnswer):
-    """History that a destination is sent, at `rate` studies a second; `seconds` is the shortest time that it takes.
+    """Answer of `feed backload`: what is sent, at `rate` studies a second; `seconds` is the shortest time it takes.
 
     `undated` counts reports from before its start that no span includes, since their time of signing is not known.
     """
@@ -538,7 +538,7 @@ class Backloaded(CommandAnswer):
 
 
 async def foresee_backload(engine: Engine, configuration: Configuration, name: str, asked: BackloadRequest) -> Foreseen:
-    """Count the history of a span.
+    """Count what a backload of a span would send.
 
     Raises:
         ConfigError: no such destination.

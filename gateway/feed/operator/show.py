@@ -44,7 +44,7 @@ from mappings.patient.identifiers import fhir_id
 
 @dataclass(frozen=True, slots=True)
 class OrderMatch:
-    """Match of a study in an operator's words; `reason` and its `sentence` are None if orders are answered."""
+    """Match of a study with its orders, in words; `reason` and `sentence` are None if orders are matched."""
 
     verdict: str
     reason: str | None
@@ -60,20 +60,20 @@ class OrderMatch:
 
 @dataclass(frozen=True, slots=True)
 class HeldAt:
-    """Destination at which later messages of a study are held, and the reason."""
+    """Destination at which a study's later messages are held, and the reason."""
 
     destination: str
     reason: str
 
 
 def order_match(match: StoredMatch) -> OrderMatch:
-    """Return the match of a study with the sentence of its reason."""
+    """Describe the match of a study, with the sentence for its reason."""
     sentence = REASONS[match.reason].sentence if match.reason in REASONS else None
     return OrderMatch(match.verdict, match.reason or None, sentence or None, tuple(match.orders), instant(match.since))
 
 
 async def order_matches(engine: Engine, study_ids: Collection[str]) -> dict[str, OrderMatch]:
-    """Return the matches of these studies; of none where no hospital sends orders.
+    """Return the described matches of these studies; empty where no hospital sends orders.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -90,7 +90,7 @@ _MOMENTS: Final = ("made", "sent", "committed", "accepted", "closed")
 
 @dataclass(frozen=True, slots=True)
 class ShownText:
-    """Bytes of a message or of an answer, and its segments in printable form."""
+    """Bytes of a message or an answer, and its segments in printable form."""
 
     data: bytes = field(repr=False, metadata={"key": "bytes"})
     segments: Sequence[str] = field(repr=False)
@@ -98,7 +98,7 @@ class ShownText:
 
 @dataclass(frozen=True, slots=True)
 class ShownAnswer:
-    """Answer of a receiver; `content` are MSA and ERR of an acknowledgement, or why it is `unreadable` as one."""
+    """Answer of a receiver; `content` has MSA and ERR of an acknowledgement, or why it is `unreadable`."""
 
     text: ShownText
     content: Mapping[str, Any] = field(repr=False)
@@ -134,7 +134,7 @@ class ChangedField:
 
 @dataclass(frozen=True, slots=True)
 class ReplacedMessage:
-    """Message that was sent before under the same number; `changed` is None if either text was deleted."""
+    """Message sent before under the same number; `changed` is None if either text was deleted."""
 
     control_id: str
     sent: datetime | None
@@ -143,7 +143,7 @@ class ReplacedMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessageHistory:
-    """Message with its attempts, the message that it replaced, and those that it supersedes.
+    """Message with its attempts, the message it replaced, and those it supersedes.
 
     `message` is None once its bytes were deleted. `order` is None where no hospital sends orders, and `held` where
     every later message of the study is composed.
@@ -178,7 +178,7 @@ class MessageHistory:
 
 @dataclass(frozen=True, slots=True)
 class ShownMessages(CommandAnswer):
-    """Fates and messages that `feed show` found."""
+    """Answer of `feed show`: the fates and messages found."""
 
     fates: tuple[ReportFate, ...]
     messages: tuple[MessageHistory, ...]
@@ -263,7 +263,7 @@ def _others(message: MessageHistory) -> Iterator[str]:
 
 
 def _of_any(changed: ChangedField) -> tuple[str, str, str]:
-    """Return a change without its segment number, so that equal changes of several segments can be counted."""
+    """Return a change without its segment number, to count equal changes of several segments."""
     return re.sub(r"\[\d+\]", "", changed.place), changed.was, changed.now
 
 
@@ -289,7 +289,7 @@ def _attempt_lines(attempt: ShownAttempt) -> Iterator[str]:
 
 
 def connection(described: Mapping[str, Any]) -> str:
-    """Return the description of a connection in words."""
+    """Describe a connection in words."""
     parts = []
     if described.get("when") == "late":
         parts.append("came later")
@@ -333,7 +333,7 @@ class WantedMessages:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Messages found, and the kind of key that found them; `lanes` are all messages of their studies.
+    """Messages found, and by what kind of key; `lanes` are all messages of their studies.
 
     `fates` are those of the reports that were asked for, or of all reports in these messages.
     """
@@ -352,7 +352,7 @@ class _Found:
 async def show(
     engine: Engine, configuration: Configuration, wanted: WantedMessages, *, shows: Shows = unnoted
 ) -> ShownMessages:
-    """Return fates and messages with their attempts; `shows` gets what will be shown, before it is read.
+    """Return fates and messages with attempts; `shows` is called with what will be shown, before it is read.
 
     Raises:
         ConfigError: there never was a destination of that name.
@@ -380,7 +380,7 @@ async def show(
 
 
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
-    """Return the names of all destinations, including former ones; or only `at`, if given.
+    """Return the names of all destinations, also former ones; or only `at`.
 
     Raises:
         ConfigError: there never was a destination named `at`.
@@ -393,7 +393,7 @@ async def _destinations(configuration: Configuration, engine: Engine, at: str | 
 
 
 async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> _Found:
-    """Find the wanted messages, and the lanes that they belong to."""
+    """Find the messages, and all messages of the lanes that they belong to."""
     by, study_ids, patients = await _studies(engine, wanted, names)
     lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
@@ -407,7 +407,7 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
 
 
 async def _with_fates(engine: Engine, wanted: WantedMessages, found: _Found, known: Sequence[FatePlace]) -> _Found:
-    """Add the fates of the reports that were asked for, or that are in the messages found."""
+    """Add the fates of the reports that were asked for, or that the found messages contain."""
     text = id_of(wanted.text)
     study_ids = {one.study_id for one in found.messages}
     about = {report_id for one in found.messages for report_id in (one.report_id, *one.report_ids)}
@@ -422,7 +422,7 @@ async def _with_fates(engine: Engine, wanted: WantedMessages, found: _Found, kno
 
 
 async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
-    """Return the kind of key, the ids of the studies found, and the ids of the patients if searched by number."""
+    """Return the kind of key, the studies found by it, and the patients if searched by number."""
     if wanted.patients:
         numbered = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
         patients = await with_replaced(engine, numbered)
@@ -448,7 +448,7 @@ def _shown(found: _Found) -> tuple[list[str], list[str]]:
 
 
 def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
-    """Record each shown study in the audit; accession and patient numbers are not recorded."""
+    """Write each shown study to the audit, without accession and patient numbers."""
     for study_id in found.study_ids or ["nothing"]:
         argument = " ".join([f"{study_id} by {found.by}", *([f"at {wanted.at}"] if wanted.at else [])])
         yield from noted(_VERB, argument, wanted.reason, now)
@@ -484,7 +484,7 @@ def _history(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Seq
 
 
 def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, tuple[str, ...]]:
-    """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
+    """Return the message sent before under one of its numbers, and the control ids of messages it superseded."""
     before = [
         other
         for other in lanes
@@ -497,7 +497,7 @@ def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[Sho
 
 
 def _difference(before: ShownMessage, message: ShownMessage) -> ReplacedMessage:
-    """Compare a message with the one before."""
+    """Compare a message with the one it replaced."""
     changed = None
     if before.body is not None and message.body is not None:
         changed = tuple(ChangedField(*one) for one in HL7V2.differences(before.body, message.body))

@@ -38,7 +38,7 @@ _NOBODY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class HeldStudy:
-    """Study of which nothing is sent to a destination, with the reason and the start."""
+    """Study held at a destination, with the reason and the start."""
 
     study_id: str
     reason: str
@@ -47,7 +47,7 @@ class HeldStudy:
 
 @dataclass(frozen=True, slots=True)
 class UncomposedReport(HeldStudy):
-    """Report of such a study that no message is composed of."""
+    """Report of a held study for which no message is composed."""
 
     is_critical: bool = field(metadata={"key": "critical"})
 
@@ -85,7 +85,7 @@ class DestinationQueue:
 
 @dataclass(frozen=True, slots=True)
 class SettingsStanding:
-    """Settings in force at a destination, and the plan for the reports that were signed before them (D37)."""
+    """Settings in force at a destination, and the plan for reports signed earlier (D37)."""
 
     settings_since: datetime | None
     settings_differ: bool
@@ -96,7 +96,7 @@ class SettingsStanding:
 
 @dataclass(frozen=True, slots=True)
 class DestinationStatus:
-    """State of a destination; `open_reports` counts the open reports by the kind of their fate."""
+    """State of a destination; `open_reports` counts its open reports by fate."""
 
     link: DestinationLink
     queue: DestinationQueue
@@ -118,7 +118,7 @@ class DestinationStatus:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """Alert as the monitor last saw it, with who acknowledged it."""
+    """Alert as the monitor last found it, and who acknowledged it."""
 
     alert: str
     destination: str
@@ -130,7 +130,7 @@ class OpenAlert:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus(CommandAnswer):
-    """State of each destination, those of the settings first, and what no destination takes."""
+    """Answer of `feed status`: each destination (those of the settings first), and causes that none takes."""
 
     at: datetime
     destinations: tuple[DestinationStatus, ...]
@@ -238,7 +238,7 @@ def _uncomposed(row: HeldRow) -> UncomposedReport:
 
 
 async def _open(engine: Engine, name: str, known: Destination | None) -> dict[str, int]:
-    """Return how many stored reports are open at a destination, by their fate (D49)."""
+    """Count the stored reports that are open at a destination, by fate (D49)."""
     [place] = await places(engine, [known]) if known is not None else [FatePlace(name, name, is_owed=False)]
     counts = Counter([one.fate.kind async for one in open_fates(engine, place)])
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
@@ -296,7 +296,7 @@ def _how_fast(day: DayDelivered) -> str:
 
 
 def _link_lines(link: DestinationLink) -> Iterator[str]:
-    """Yield the holder of a destination's lease, and why nothing is sent to it."""
+    """Yield the lines: who holds a destination's lease, and why nothing is sent to it."""
     served = f"served by {link.holder}" if link.holder else "served by nobody"
     absent = "" if link.settings == "enabled" else f", {_SETTINGS[link.settings]}"
     yield f"{link.name}: {served}{absent}"
@@ -316,7 +316,7 @@ def _alert_line(alert: OpenAlert) -> str:
 
 
 def _standing_lines(standing_of: SettingsStanding, name: str) -> Iterator[str]:
-    """Yield the differences between these settings and those in force, and the plan."""
+    """Yield the lines: how these settings differ from those in force, and the plan."""
     if standing_of.settings_differ:
         yield "  settings  these are not in force: start the service with them first"
     if standing_of.undecided:
@@ -346,7 +346,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _age(seconds: int) -> str:
-    """Return seconds in the largest unit of which there are at least two."""
+    """Write a duration in the largest unit of which there are at least two."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"

@@ -1,1 +1,1 @@
-"""Plan how changed settings of a destination affect reports signed before the change: to send, stop or send again."""
+"""Plan what changed settings of a destination mean for reports signed before: to send, to stop, or to send again."""

@@ -19,7 +19,7 @@ _HOUR: Final = 3_600_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """Counts of the reports that a change of settings adds, stops, and sends again.
+    """Numbers of reports that a change of settings adds, stops, and sends again.
 
     `critical` counts the critical results among the added reports, `stopped_critical` and `resent_critical` the others.
     `oldest` is the earliest time of signing, in microseconds.
@@ -40,12 +40,12 @@ class PlanCounts:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counts as JSON, under their own names."""
+        """The counts as JSON, each under its own name."""
         return {key: value for key, value in asdict(self).items() if key != "oldest"}
 
     @property
     def said(self) -> dict[str, Any]:
-        """The plan as JSON, also in words."""
+        """The plan as JSON: the counts, also in words."""
         return {**self.counts, "said": str(self)}
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class PlanCounts:
         )
 
     def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
-        """True if the plan may be applied without asking, after `unasked` reports that were already sent that way."""
+        """True if the plan may be applied unasked, after `unasked` reports that were already sent that way."""
         if self.size + unasked > limits.unasked_messages:
             return False
         if (self.critical or self.stopped_critical or self.resent_critical) and not limits.unasked_critical:
@@ -69,7 +69,7 @@ class PlanCounts:
 
 
 def reports_of(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
-    """Return one row of a plan for each report that it adds, stops or sends again."""
+    """Return one row of the plan for each report concerned."""
     by_report: dict[tuple[str, str], PlannedRow] = {}
     for row in rows:
         key = row.report_id, row.state
@@ -80,7 +80,7 @@ def reports_of(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
 
 
 def plan_of(rows: Sequence[PlannedRow]) -> PlanCounts:
-    """Count the rows of a plan, each report once."""
+    """Count the reports in the rows of a plan, each once."""
     reports = reports_of(rows)
     adds = [one for one in reports if one.state == PLANNED and one.reason != RESENT]
     stops = [one for one in reports if one.state == TO_STOP]

@@ -1,4 +1,4 @@
-"""Make, preview and carry out a plan for earlier reports after changed settings; planned.py checks `feed apply`.
+"""Make, preview and carry out the plan that changed settings mean for earlier reports.
 
 Carries out no clause of a standard; decisions D20, D31, D37. The holder of a destination's lease puts its settings in
 force, and then plans every study ingested before. Planning alone sends and stops nothing.
@@ -56,7 +56,7 @@ _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
 
 class Planner:
-    """Planner of one destination, run by the holder of its lease."""
+    """Planner of one destination, run by the process with its lease."""
 
     def __init__(self, engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], limits: Feed) -> None:
         self._engine, self._limits = engine, limits
@@ -93,7 +93,7 @@ class Planner:
         return True
 
     async def look(self) -> None:
-        """Plan the studies left over, then apply the plan if it is small, or else log once that it waits.
+        """Plan the studies left over; then carry out the plan if it is small, else log once that it waits.
 
         Nothing is applied while it is unknown which messages were sent.
 
@@ -124,13 +124,13 @@ class Planner:
         return bool(rows) and rows[0][0] in {RESTORED, HOLD_FEED}
 
     async def _counts(self) -> dict[str, int]:
-        """Return the counts of the plan as log fields."""
+        """Return the plan's counts as log fields."""
         plan = plan_of(await plans.waiting(self._engine, self._name))
         critical = plan.critical + plan.resent_critical
         return {"adds": plan.adds, "critical": critical, "stops": plan.stops, "resends": plan.resends}
 
     async def _try_again(self) -> None:
-        """Plan the studies that could not be planned, once a minute."""
+        """Plan, once a minute, the studies that could not be planned before."""
         standing = await in_force_of(self._engine, self._name)
         if self._lease is None or standing is None or standing.planned is None or clock.monotonic() < self._next_try:
             return
@@ -151,7 +151,7 @@ class Planner:
 
 
 async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
-    """Await the planning of one study; return False if a bug stops it, so that the other studies go on."""
+    """Run the planning of one study; False if a bug stops it, so that the other studies go on."""
     try:
         await work
     except (LeaseLost, StoreError):
@@ -163,7 +163,7 @@ async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
 
 
 async def apply_plan(engine: Engine, name: str, rows: Sequence[PlannedRow]) -> list[str]:
-    """Send what is planned and stop what is to stop, then plan the stopped studies again.
+    """Carry out a plan: send and stop what it says, then plan the stopped studies again.
 
     Return the studies that a bug kept from being planned again; the lease holder tries them later.
 
@@ -174,7 +174,7 @@ async def apply_plan(engine: Engine, name: str, rows: Sequence[PlannedRow]) -> l
 
 
 async def leave_plan(engine: Engine, name: str, rows: Sequence[PlannedRow]) -> list[str]:
-    """Leave planned messages unsent, and let the reports to stop go on as before, with later changes of their study.
+    """Discard a plan: nothing of it is sent, and rows it would stop go on as before.
 
     Return the studies that a bug kept from being planned again; the lease holder tries them later.
 
@@ -206,7 +206,7 @@ async def _settled(engine: Engine, name: str, rows: Sequence[PlannedRow], *, is_
 
 
 def _parted(rows: Sequence[PlannedRow]) -> tuple[list[PlannedRow], list[StoppedRow]]:
-    """Return the rows of a plan to send, and those to stop."""
+    """Divide the rows of a plan: those to send, and those to stop."""
     stops = [
         StoppedRow(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
         for row in rows
@@ -236,7 +236,7 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: PlanI
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """Rows of the plan that settings would make; `is_whole` is False if time ran out before the last study.
+    """Rows of the plan that settings would make; not `is_whole` if time ran out before the last study.
 
     `lacking` are studies that could not be planned because of a bug.
     """
@@ -252,7 +252,7 @@ class PlanPreview:
 
 
 async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> PlanPreview:
-    """Return the plan that a destination's settings would make if they came in force now; nothing is written.
+    """Return the plan that settings of a destination would make if they came in force now; nothing is written.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -275,7 +275,7 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
 
 
 def _waiting(reading: PlanInput, change: PlanChange | None, name: str) -> Iterator[PlannedRow]:
-    """Yield the plan's rows of a study, as they would be after the change."""
+    """Yield the rows of a study that would be in the plan after the change."""
     now = {row["number"]: row for row in change.rows} if change else {}
     for row in reading.rows:
         number, state, reason = int(row[2]), str(row[6]), str(row[7])
@@ -290,7 +290,7 @@ def _waiting(reading: PlanInput, change: PlanChange | None, name: str) -> Iterat
 
 
 async def plan_change(engine: Engine, reading: PlanInput, name: str, in_force: InForce) -> PlanChange | None:
-    """Return what the settings in force change for a study; None if nothing.
+    """Return what the settings in force change for a study; None if they change nothing.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -306,7 +306,7 @@ async def plan_change(engine: Engine, reading: PlanInput, name: str, in_force: I
 
 
 def _may_change(reading: PlanInput, name: str) -> bool:
-    """True unless each signed report is already queued or sent there, and no row is unrouted or ignored."""
+    """True unless every signed report is queued or sent there already, and no row is unrouted or ignored."""
     own = [row for row in reading.rows if row[5] == name]
     told = {str(row[1]) for row in own if row[6] in _TOLD}
     is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)

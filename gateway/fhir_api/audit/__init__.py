@@ -1,1 +1,1 @@
-"""Audit of the facade: note who saw what before each answer, and serve what was noted as AuditEvents."""
+"""Audit of the facade: record who saw what before each answer, and serve those records as AuditEvents."""

@@ -1,4 +1,4 @@
-"""Note each access to the facade before the first byte of its answer; without a note there is no answer.
+"""Record each access to the facade in the audit before the first byte of its answer; if that fails, answer 503.
 
 https://profiles.ihe.net/ITI/BALP/; decision D42. One place for all interactions, entries of a batch included: handlers
 only say what they show.
@@ -32,7 +32,7 @@ _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_st
 
 
 class RouteAudit:
-    """Audit of one route of the facade; `template` is its path.
+    """Audit wrapper of one route of the facade; `template` is the route's path.
 
     `app.state.audit` is an `AuditTrail`, or None for no audit. A route that shows nothing of a patient is not noted.
     """
@@ -42,7 +42,7 @@ class RouteAudit:
         self._kind, self._is_changing = _kind_of(template), template.endswith(_CHANGING)
 
     def begin(self, scope: Scope) -> AuditTrail | None:
-        """Begin to collect what the answer to a request shows; return the audit that `note` needs, None for none.
+        """Start collecting what the answer to a request shows; return what `note` needs, None if nothing is audited.
 
         Raises:
             AuditUnavailable: the journal takes no entry, and the request would change something.
@@ -55,7 +55,7 @@ class RouteAudit:
         return trail
 
     def note(self, trail: AuditTrail, scope: Scope, status: int, code: str = "") -> None:
-        """Note the answer to a request before it is sent.
+        """Write the audit entry of an answer before the answer is sent.
 
         Raises:
             AuditUnavailable: the journal takes no entry; the client gets nothing else.
@@ -71,19 +71,19 @@ class RouteAudit:
         trail.access(scope, self._kind, status, code, shown)
 
     def note_failure(self, trail: AuditTrail, scope: Scope, error: Exception) -> None:
-        """Note a request that failed, as `note` does."""
+        """Write the audit entry of a request that failed, as `note` does."""
         status, issue = of_error(error)
         self.note(trail, scope, status, issue.detail)
 
 
 def trail_of(scope: Scope) -> AuditTrail | None:
-    """Return the audit of the application that a request came to, None if there is none."""
+    """Return the audit trail of the application that got the request, None if there is none."""
     trail: AuditTrail | None = getattr(scope["app"].state, "audit", None)
     return trail
 
 
 def refusal(error: Exception, scope: Scope, request_id: str) -> ASGIApp:
-    """Note that the bearer gate refuses a request, and return the answer."""
+    """Write the audit entry of a request that the bearer gate refuses, and return the answer."""
     trail = trail_of(scope)
     if trail is not None and isinstance(error, RequestError):
         try:
@@ -94,7 +94,7 @@ def refusal(error: Exception, scope: Scope, request_id: str) -> ASGIApp:
 
 
 def _query(scope: Scope) -> Parameters:
-    """Return the parameters of the query; as one nameless value if they are malformed."""
+    """Return the parameters of the query; a malformed query counts as one nameless value."""
     try:
         return parameters(Request(scope))
     except BadRequest:
@@ -102,7 +102,7 @@ def _query(scope: Scope) -> Parameters:
 
 
 def _kind_of(template: str) -> EntryKind | None:
-    """Return the kind of access to a route, None for one that shows nothing of a patient."""
+    """Return the kind of access on a route, None for a route that shows nothing of patients."""
     steps = template.split("/")
     if len(steps) < 2 or steps[1] in _PLAIN:
         return None

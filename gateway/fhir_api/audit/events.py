@@ -101,7 +101,7 @@ async def audit_search(request: Request) -> Response:
 
 
 def _check_alone(name: str, given: Parameters, beside: Collection[str]) -> None:
-    """Check that a parameter stands once, and beside it none but these.
+    """Check that a parameter occurs once, and that only these others occur beside it.
 
     Raises:
         NotSupported: another would be left out, and the answer could be wider than asked for.
@@ -134,7 +134,7 @@ def _entries(request: Request) -> AuditEntries:
 
 
 async def _deliveries(request: Request, used: Parameters) -> list[Version]:
-    """Return the deliveries about a patient, from the ledger of the feed.
+    """Return the messages sent about a patient, from the ledger of the feed.
 
     Raises:
         NotSupported: they are asked for without a patient, or by anything else than a patient and dates.
@@ -166,7 +166,7 @@ async def _by_id(request: Request, resource_id: str) -> Version | None:
 
 
 async def _rendered(found: list[LoadedEntry], canonical: str) -> list[Version]:
-    """Render entries; a worker does it if they are large, so that the loop goes on."""
+    """Render audit entries as AuditEvents; large ones in a worker, so that the event loop goes on."""
     if sum(len(one.entry) for one in found) > _LARGE:
         return await computed(_versions, found, canonical)
     return _versions(found, canonical)
@@ -183,7 +183,7 @@ def _version(one: LoadedEntry, canonical: str) -> Version:
 
 
 def _narrowed(request: Request, wanted: EntriesWanted, used: Parameters) -> EntriesWanted:
-    """Narrow the selection by each parameter.
+    """Narrow the criteria for audit entries by each parameter.
 
     Raises:
         NotSupported: a parameter is not known: to leave it out would show other events than asked for.

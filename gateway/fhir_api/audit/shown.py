@@ -1,4 +1,4 @@
-"""Collect during a request which resources its answer shows, of which patients, and which parameters a body had.
+"""Collect during a request what its answer shows: which resources, of which patients; and which parameters it had.
 
 https://profiles.ihe.net/ITI/BALP/ (Patient Read, Patient Query): an event names the resources and the patients.
 Proved by tests/gateway/fhir_api/audit/test_audited.py.
@@ -29,7 +29,7 @@ _OWN: Final = re.compile(
 
 
 class Shown:
-    """Resources and patients that the answer of one request shows so far, in order; `given` are its parameters."""
+    """Resources and patients that the answer to a request shows so far, in order; `given` are its parameters."""
 
     __slots__ = ("addresses", "given", "patients")
 
@@ -39,17 +39,17 @@ class Shown:
         self.given: Parameters = ()
 
     def add(self, address: str) -> None:
-        """Note the address of a resource."""
+        """Add the address of a resource."""
         self.addresses[address] = None
         if address.startswith(_PATIENT):
             self.patients[address[len(_PATIENT) :]] = None
 
     def counted(self) -> EntryAbout:
-        """Return the resources and the patients, each with their number."""
+        """Return the addresses of resources and of patients, each with their number."""
         return tuple(self.addresses), len(self.addresses), tuple(self.patients), len(self.patients)
 
     def ask_for(self, resource_type: str, resource_id: str) -> None:
-        """Note the resource in the path. An id that the gateway did not give out may be a patient's number: a value."""
+        """Add the resource in the path. An id that the gateway never gave out may be a patient's number: a value."""
         address = f"{resource_type}/{resource_id}"
         if address not in self.addresses:
             if _OWN.fullmatch(resource_id):
@@ -59,7 +59,7 @@ class Shown:
 
 
 def show(scope: Scope, versions: Iterable[Version], issues: Iterable[Issue] = ()) -> None:
-    """Note that the answer shows these versions and issues. Give versions whole: their bodies name the patients."""
+    """Record that the answer shows these versions and issues. Give versions whole: their bytes name the patients."""
     shown: Shown | None = scope.get(SHOWN)
     if shown is None:
         return
@@ -78,7 +78,7 @@ def show(scope: Scope, versions: Iterable[Version], issues: Iterable[Issue] = ()
 
 
 def give(scope: Scope, parameters: Parameters) -> None:
-    """Note the parameters in the body of a request."""
+    """Record the parameters in the body of a request."""
     shown: Shown | None = scope.get(SHOWN)
     if shown is not None:
         shown.given = parameters

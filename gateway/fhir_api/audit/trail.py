@@ -1,4 +1,4 @@
-"""Write the audit of one loop that answers: an entry for each access, login and refusal, before the answer is sent.
+"""Write audit entries of the facade (access, login, refusal) before the answer is sent; start the audit's loops.
 
 https://profiles.ihe.net/ITI/BALP/ (what an event says); decision D42. Nothing a client writes is in clear, except
 names of parameters that are known and ids that the gateway gave out.
@@ -66,7 +66,7 @@ _WORDS: Final = frozenset(
 
 
 class RefusalBound:
-    """Limit on the entries of refusals for each client, since anybody can cause them: `MOST_REFUSALS`, and 1 a second.
+    """Limit on audit entries for refusals of each client: `MOST_REFUSALS`, and 1 a second; anybody can cause them.
 
     `taken` returns None for a refusal that is only counted, else how many were only counted since the last entry.
     """
@@ -75,7 +75,7 @@ class RefusalBound:
         self._left: dict[str, tuple[float, float, int]] = {}  # entries left, at an instant, and refusals counted
 
     def taken(self, client: str, now: float) -> int | None:
-        """Take one entry for a refusal of a client (empty: nobody known), if there is one left."""
+        """Use up one entry for a refusal of a client (empty: unknown client); False if none is left."""
         left, at, counted = self._left.pop(client, (float(MOST_REFUSALS), now, 0))
         left = min(MOST_REFUSALS, left + now - at)
         has_room = left >= 1
@@ -86,7 +86,7 @@ class RefusalBound:
 
 
 class AuditTrail:
-    """Audit of the requests of one loop. `key` is that of the digests of values.
+    """Audit of the requests that one event loop answers. `key` digests values.
 
     Every method that notes something raises `AuditUnavailable` if it cannot be noted; then nothing may be shown.
     """
@@ -96,27 +96,27 @@ class AuditTrail:
 
     @property
     def is_open(self) -> bool:
-        """True while entries are taken."""
+        """True while the audit accepts entries."""
         return self._journal.is_open
 
     @property
     def trouble(self) -> str:
-        """Code of the alert while no entries are taken, else empty."""
+        """Code of the alert while the audit accepts no entries, else empty."""
         return "" if self._journal.is_open else AuditUnavailable.code
 
     def require_open(self) -> None:
-        """Check that entries are taken, before a request changes something."""
+        """Refuse a request that changes something while the audit accepts no entries."""
         if not self._journal.is_open:
             raise AuditUnavailable("the audit journal is not open")
 
     def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
-        """Note an access to data: what it shows, or that it failed with an error code."""
+        """Record an access to data: what it shows, or the error code if it failed."""
         head, given = _head(kind, scope, scope[REQUEST_ID], status, code), shown.given
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
         self._journal.write(head[0], printed_access(head, shown.counted(), parameters))
 
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
-        """Note an answer to a question of AutoScribe: the resources that it shows something of."""
+        """Record an answer to a webhook question of AutoScribe: the resources it reveals something of."""
         shown = Shown()
         for address in addresses:
             shown.add(address)
@@ -124,11 +124,11 @@ class AuditTrail:
         self._journal.append(entry._replace(client=AUTOSCRIBE))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
-        """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""
+        """Record that a request was refused; of very many refusals, some are only counted."""
         self._append_bounded(AuditEntry(*_head("refusal", scope, request_id, status, code)))
 
     def login(self, seen: LoginSeen) -> None:
-        """Note an answer of the token endpoint; of very many refusals, some are only counted."""
+        """Record an answer of the token endpoint; of very many refusals, some are only counted."""
         entry = AuditEntry(*_head("login", seen.scope, seen.request_id, seen.status, seen.code))
         if seen.client_id:
             self._journal.append(entry._replace(client=seen.client_id))
@@ -143,7 +143,7 @@ class AuditTrail:
 
 
 def _head(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> EntryHead:
-    """Return when, who asks, from where, for which route, and what came of it."""
+    """Return the common part of an entry: when, who asks, from where, on which route, and the outcome."""
     access, peer, route = access_of(scope), scope.get("client"), scope.get(ROUTE)
     return (
         micros(clock.now()),
@@ -160,7 +160,7 @@ def _head(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str
 
 
 def prepare_audit(configuration: Configuration) -> Ed25519PrivateKey | None:
-    """Make the folder and the seal key of the audit if they are not there; return the key, None without an audit.
+    """Create the audit's folder and seal key if they are missing; return the key, None without an audit.
 
     Raises:
         ConfigError: one of them cannot be made, or the key would lie in the folder.
@@ -171,7 +171,7 @@ def prepare_audit(configuration: Configuration) -> Ed25519PrivateKey | None:
 
 @asynccontextmanager
 async def audit_trail(configuration: Configuration, metrics: Metrics) -> AsyncIterator[AuditTrail | None]:
-    """Yield the audit of this loop, None if the settings ask for none; keep its journal while the block runs.
+    """Keep the journal of this event loop's audit while the block runs; None if the settings ask for no audit.
 
     Raises:
         ConfigError: the folder or the seal key cannot be used.
@@ -193,7 +193,7 @@ async def audit_trail(configuration: Configuration, metrics: Metrics) -> AsyncIt
 
 
 def audit_loops(configuration: Configuration, engine: Engine) -> list[Coroutine[Any, Any, None]]:
-    """Return the loops behind the journals of this machine: load them into the database, and remove what is old."""
+    """Return the loops for the journals of this machine: load them into the database, and remove old segments."""
     key, folder = prepare_audit(configuration), configuration.audit_dir
     if key is None or folder is None:
         return []
@@ -202,7 +202,7 @@ def audit_loops(configuration: Configuration, engine: Engine) -> list[Coroutine[
 
 
 def audit_forwarding(configuration: Configuration) -> AuditForwarding | None:
-    """Return the forwarder of this machine's journals, None if the settings name no syslog receiver.
+    """Return the forwarder of this machine's journals to a syslog receiver, None if the settings name none.
 
     Raises:
         ConfigError: a file of the receiver's TLS cannot be used.

@@ -1,1 +1,1 @@
-"""Package of what the gateway defines itself: extensions, codes, identifier systems, search parameters, operations."""
+"""Definitions of the gateway's own: extensions, codes, identifier systems, search parameters, operations."""

@@ -1,4 +1,4 @@
-"""Build all that the gateway defines itself (codes, systems, extensions, parameters) as FHIR resources below one base.
+"""Build the gateway's own definitions (codes, systems, extensions, parameters) as FHIR resources below one base URL.
 
 https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html,
 https://hl7.org/fhir/R4/codesystem.html, https://hl7.org/fhir/R4/valueset.html,
@@ -132,7 +132,7 @@ SYSTEMS: Final[Mapping[str, str]] = {
 
 
 def naming_systems() -> list[dict[str, Any]]:
-    """Build the NamingSystem of every system of identifiers."""
+    """Build the NamingSystem of every identifier system."""
     return [_naming_system(uri, meaning) for uri, meaning in SYSTEMS.items()]
 
 

@@ -1,4 +1,4 @@
-"""Write all that the gateway defines itself as a FHIR package: the same definitions give the same bytes.
+"""Write the gateway's own definitions as a FHIR package; the same definitions give the same bytes.
 
 https://confluence.hl7.org/display/FHIR/NPM+Package+Specification, https://hl7.org/fhir/R4/implementationguide.html,
 decision D44. Snapshots of the extensions are made by HL7's generator, outside: `make ig` adds them.

@@ -1,4 +1,4 @@
-"""Serve what the gateway defines itself: read by id, and searched by the parameters of a literal table.
+"""Serve the gateway's own definitions: read by id, and search by the parameters of a table.
 
 https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/resource.html#canonical. Definitions have no versions.
 Proved by tests/gateway/fhir_api/definitions/test_interactions.py.
@@ -60,7 +60,7 @@ SEARCHED: Final[Mapping[str, Mapping[str, tuple[str, str, str]]]] = {
 
 
 def definition(resource_type: str) -> Handler:
-    """Make the handler of GET [base]/[type]/[id] of a type of definitions."""
+    """Make the handler of GET [base]/[type]/[id] for a type of definitions."""
 
     async def handle(request: Request) -> Response:
         given, wanted = parameters(request), request.path_params["id"]
@@ -74,7 +74,7 @@ def definition(resource_type: str) -> Handler:
 
 
 def definitions(resource_type: str) -> Handler:
-    """Make the handler of GET [base]/[type]?… of a type of definitions: a searchset of the matches, in pages."""
+    """Make the handler of GET [base]/[type]?… for a type of definitions: a searchset of the matches, in pages."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -98,7 +98,7 @@ def definitions(resource_type: str) -> Handler:
 
 
 def _asked(request: Request, resource_type: str, given: Parameters) -> tuple[Parameters, int]:
-    """Return the parameters of a search, and how many matches come before the page.
+    """Return the parameters of a search (from its page token, if any), and how many matches come before the page.
 
     Raises:
         NotSupported: beside the token of a page stands anything but the size of the page and the format.
@@ -114,19 +114,19 @@ def _asked(request: Request, resource_type: str, given: Parameters) -> tuple[Par
 
 
 def _used(resource_type: str, asked: Parameters) -> Parameters:
-    """Return the parameters that say what a page has."""
+    """Return the parameters that decide which matches a page has."""
     return tuple(pair for pair in asked if pair[0] in {*SEARCHED[resource_type], COUNT})
 
 
 def _address(request: Request, resource_type: str, given: Parameters) -> str:
-    """Return the address of a page: with what is used of the parameters, or with its token."""
+    """Return the address of a page, with the parameters that are used, or with its token."""
     shown = [pair for pair in given if pair[0] in {*SEARCHED[resource_type], COUNT, PAGE, *FORMATS}]
     here = f"{base(request)}/{resource_type}"
     return f"{here}?{urlencode(shown, safe=':')}" if shown else here
 
 
 def _matches(request: Request, resource_type: str, asked: Parameters) -> tuple[Sequence[dict[str, Any]], list[Issue]]:
-    """Return the definitions that a search finds, and a warning for each parameter that is not used.
+    """Return the definitions that a search finds, and a warning for each ignored parameter.
 
     Raises:
         NotSupported: R4 defines the parameter or the modifier, and it is not offered.
@@ -156,7 +156,7 @@ def _all(request: Request, resource_type: str) -> Sequence[dict[str, Any]]:
 
 
 def _wanted(name: str, kind: str, value: str) -> Sequence[str]:
-    """Split a value at its commas.
+    """Split a search value at its commas.
 
     Raises:
         BadRequest: a code has its system before it.
@@ -167,7 +167,7 @@ def _wanted(name: str, kind: str, value: str) -> Sequence[str]:
 
 
 def _is_found(resource: Mapping[str, Any], name: str, kind: str, wanted: Sequence[str]) -> bool:
-    """True if a search parameter finds the definition: a string by its start, whatever its case, all else exactly."""
+    """True if a definition matches a search parameter: a string by its start in any case, all else exactly."""
     value = resource.get(name.removeprefix("_"), ())
     values = [value] if isinstance(value, str) else value
     if name == "value":

@@ -1,4 +1,4 @@
-"""Tables of the codes that the gateway defines itself: of its errors and answers, its mapping issues, its commands.
+"""Tables of the gateway's own codes: errors, answers, mapping issues, and commands.
 
 https://hl7.org/fhir/R4/codesystem.html: the concepts of a CodeSystem, as literal data. The errors are those of the tree
 of gateway/runtime/errors.py.

@@ -1,4 +1,4 @@
-"""End the work for a client that went away: what runs for its request is cancelled, and what waits does not begin.
+"""Cancel the work for a client that has disconnected.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event. What is fetched from AutoScribe meanwhile
 goes on, since it is stored for everybody. A request that changes something is never cut off.
@@ -21,13 +21,13 @@ _NO_BODY: Final = frozenset({"GET", "HEAD"})
 
 
 class Attended:
-    """ASGI middleware: cancels the request when its client is gone, and answers 499 for the metrics."""
+    """ASGI middleware: cancels the request when its client disconnects, and answers 499, for the metrics."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and watch its client once the request takes some time."""
+        """Pass the request on, and watch for a disconnect once the request takes some time."""
         loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
         client = _Client(receive, send, task.cancel, is_whole=scope["method"] in _NO_BODY)
         may_end = not scope["path"].endswith(_CHANGING)
@@ -47,7 +47,7 @@ class Attended:
 
 
 class _Client:
-    """Client of one request, heard through ASGI's `receive`. It calls `leave` when the client is gone.
+    """Client of one request, watched through ASGI's `receive`; calls `leave` when the client disconnects.
 
     Its watch begins behind the body (`is_whole`), since before that the application itself hears the client. It ends
     with the answer, since ASGI then shows a disconnect, whatever the client does. `is_begun`: the answer has begun.
@@ -89,13 +89,13 @@ class _Client:
         await self._send(message)
 
     def watch(self) -> None:
-        """Watch the client from now on, or from the end of its body."""
+        """Watch for a disconnect from now on, or from the end of the request body."""
         self._is_due = True
         if self._is_whole and self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def unwatch(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._watching is not None:
             self._watching.cancel()
 

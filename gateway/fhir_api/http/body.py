@@ -44,7 +44,7 @@ async def whole_body(request: Request, most: int) -> bytes:
 
 
 async def json_of(request: Request, body: bytes) -> Any:
-    """Parse a body that was read already as JSON; None for an empty body.
+    """Parse a body that is already read as JSON; None for an empty body.
 
     Raises:
         UnsupportedMediaType: the body is of another media type.
@@ -55,7 +55,7 @@ async def json_of(request: Request, body: bytes) -> Any:
 
 
 def check_media_type(request: Request, body: bytes) -> None:
-    """Check that a body, unless it is empty, is of a type that is read here.
+    """Check that the media type of a body is supported here; an empty body needs none.
 
     Raises:
         UnsupportedMediaType: it is not.
@@ -65,7 +65,7 @@ def check_media_type(request: Request, body: bytes) -> None:
 
 
 def parsed(body: bytes) -> Any:
-    """Parse a body as JSON; None for an empty body. A body over `LARGE` takes too long for a loop or its threads.
+    """Parse a body as JSON; None for an empty body. A worker parses a body over `LARGE`.
 
     Raises:
         BadRequest: the body is no JSON.

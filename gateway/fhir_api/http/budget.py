@@ -1,4 +1,4 @@
-"""Limit the costly requests of one client: a few run at one time, some wait in order, and more are refused with 429.
+"""Limit each client's costly requests: a few run at a time, some wait in order, further ones are refused with 429.
 
 RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After). There are two budgets: one for `$trace`, `$validate`, `$everything`
 and the entries of a batch, one for searches and histories of many resources. A client can fill only its own budgets, so
@@ -31,14 +31,14 @@ _PAID: Final = "gateway.paid"  # scope key of a request inside a batch, which ha
 
 @dataclass(slots=True)
 class _Account:
-    """Costly requests of one client: the number of those that run or wait, and the turns to run."""
+    """Costly requests of one client: how many run or wait, and a semaphore for those that run."""
 
     booked: int = 0
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
 class Budget:
-    """Accounts of the clients that have costly requests under way; the others need no memory.
+    """Limits on costly requests, by client; a client without any takes no memory.
 
     A turn rests as long as its answer took, and at least `least_rest` seconds. Without a least rest, turns rest only if
     the client has more than half of them under way.
@@ -50,7 +50,7 @@ class Budget:
 
     @contextmanager
     def booked(self, scope: Scope, requests: int = 1) -> Iterator[asyncio.Semaphore]:
-        """Book so many requests for the client while the block runs; yield its turns, of which each request takes one.
+        """Reserve a number of costly requests for the client; yield the semaphore that each of them takes.
 
         Raises:
             Throttled: the client has too many requests under way.
@@ -63,7 +63,7 @@ class Budget:
             self._unbook(key, account, requests)
 
     def within(self, handler: Handler) -> Handler:
-        """Wrap the handler of a costly request, so that it waits for its turn."""
+        """Wrap the handler of a costly request, so that it waits until the client's budget lets it run."""
 
         async def handle(request: Request) -> Response:
             if _PAID in request.scope:
@@ -89,7 +89,7 @@ class Budget:
         return handle
 
     def _rest(self, account: _Account, took: float) -> float:
-        """Return the seconds that a turn rests after an answer that took so long.
+        """Return how long (seconds) the client's next request must wait after an answer that took so long.
 
         A client with half of its turns under way, or fewer, hardly ever waits for one that rests: that needs no timer.
         """
@@ -111,11 +111,11 @@ class Budget:
             del self._accounts[key]
 
     def _end(self, key: tuple[str, str], account: _Account) -> None:
-        """End a request that had its turn."""
+        """End a costly request that has run."""
         account.turns.release()
         self._unbook(key, account, 1)
 
 
 def paid(scope: Scope) -> Scope:
-    """Return the scope of a batch entry as one that has its turn: it waits for no second one."""
+    """Mark the scope of a batch entry, so that it does not wait for the budget again."""
     return {**scope, _PAID: True}

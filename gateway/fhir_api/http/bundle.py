@@ -51,7 +51,7 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
 
 
 def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int | None) -> bytes:
-    """Build a history Bundle from versions, newest first; `total` None: nobody counted them."""
+    """Build a history Bundle from versions, newest first; `total` None means not counted."""
     counted = {} if total is None else {"total": total}
     head = {"resourceType": "Bundle", "type": "history", **counted, "link": _links(links)}
     here = _entry_start(base)
@@ -59,7 +59,7 @@ def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Versi
 
 
 async def batch_response(entries: Sequence[bytes]) -> memoryview:
-    """Build a batch-response Bundle from rendered entries, in turns: the memory for a large one takes 50 ms to get."""
+    """Build a batch-response Bundle from rendered entries, piece by piece: other tasks run in between."""
     whole, before = bytearray(json_bytes({"resourceType": "Bundle", "type": "batch-response"})[:-1]), b',"entry":['
     for entry in entries:
         whole += before

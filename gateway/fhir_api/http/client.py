@@ -1,4 +1,4 @@
-"""Name the client of a request: the authenticated client, else the network address that it came from.
+"""Identify the client of a request: the authenticated client, else its network address.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope (`client`).
 Proved by tests/gateway/fhir_api/http/test_budget.py.
@@ -15,7 +15,7 @@ from gateway.auth.access import access_of
 
 
 def authenticated(scope: Scope) -> str | None:
-    """Return who was authenticated, the client with its user if it has one; None if nobody was.
+    """Return the authenticated client, with its user if it has one; None without authentication.
 
     Two users of one application are two: neither gets an answer that was kept for the other.
     """
@@ -26,7 +26,7 @@ def authenticated(scope: Scope) -> str | None:
 
 
 def client_key(scope: Scope) -> tuple[str, str]:
-    """Return what sets this client apart from others. An id and an address that read the same are two clients.
+    """Return a key that is unique to the client: its id, or its address. The two kinds never mix.
 
     A site hands out IPv6 addresses by networks of 64 bits: all addresses of one such network are one client.
     """
@@ -38,7 +38,7 @@ def client_key(scope: Scope) -> tuple[str, str]:
 
 
 def _place(host: str) -> str:
-    """Return the network of an IPv6 address, the IPv4 address that one stands for, and all else as it is."""
+    """Return the network of an IPv6 address, or the IPv4 address inside it; anything else unchanged."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -26,7 +26,7 @@ _PARTIAL: Final = 206
 
 
 class Compressed:
-    """ASGI middleware: gzips answers of `TYPES` that have one piece of `SMALLEST` bytes or more, if the client agrees.
+    """ASGI middleware: compresses answers of `TYPES` that are at least `SMALLEST` bytes, if the client accepts gzip.
 
     A HEAD gets the headers of the compressed GET without Content-Length, since nothing was compressed.
     """

@@ -46,7 +46,7 @@ _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def negotiated(request: Request, given: Parameters) -> Format:
-    """Return the format of the answer from `_format`, else Accept. Call this before a request has any effect.
+    """Choose the answer's format from `_format`, else Accept. Call this before the request has any effect.
 
     Raises:
         NotAcceptable: the client accepts neither format.
@@ -124,7 +124,7 @@ async def fhir_answer(
 
 
 async def converted(body: bytes | memoryview, form: Format, indented: bool) -> bytes | memoryview:
-    """Convert JSON bytes in a worker; a large answer in the worker apart, so that no other waits for it."""
+    """Convert JSON bytes to a format in a worker; large ones in a worker of their own, so that no other waits."""
     if form is Format.JSON and not indented:
         return body
     convert = computed if len(body) <= LARGE else computed_apart

@@ -84,7 +84,7 @@ class Issue:
 
 
 def of_mapping(issue: MappingIssue, whose: str) -> Issue:
-    """Convert a mapping issue (D4); `whose` names the study or resource that its pointer refers to."""
+    """Convert a mapping issue (D4); `whose` names the study or resource that its pointer lies in."""
     code = "informational" if issue.severity == "information" else "processing"
     return Issue(
         issue.severity, code, f"{whose} {issue.pointer or '/'}: {issue.action}", issue.code, system=MAPPING_ISSUES

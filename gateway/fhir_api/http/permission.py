@@ -1,4 +1,4 @@
-"""The one gate: which types the client of a request may use, and which resources of them it sees.
+"""Decide what the client of a request may do with each resource type, and which resources it may see. The only gate.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-requesting-fhir-resources: `r` is
 read, vread and history of an instance, `s` is search; decision D41. Without authentication nobody has an access, and
@@ -31,13 +31,13 @@ ANY_VERSION: Final = 0
 
 
 def is_allowed(scope: Scope, resource_type: str, permission: str = "r") -> bool:
-    """True if the client of a request may do this with resources of a type."""
+    """True if the client may use a resource type in this way."""
     access = access_of(scope)
     return access is None or access.allows(resource_type, permission)
 
 
 def require(scope: Scope, needs: Iterable[Need]) -> None:
-    """Check that the client may do all of this.
+    """Refuse the request unless the client has all these permissions.
 
     Raises:
         Forbidden: a scope is missing.
@@ -51,7 +51,7 @@ def require(scope: Scope, needs: Iterable[Need]) -> None:
 
 
 async def sight_of(request: Request) -> Visibility:
-    """Return what the client of a request may see."""
+    """Return what the client of a request may see: its `Visibility`."""
     access = access_of(request.scope)
     if access is None:
         return EVERYTHING
@@ -73,7 +73,7 @@ def _keyed_patient_id(site: Site, system: str, value: str) -> str:
 
 
 async def visible(request: Request, address: str, limits: Clauses | None = None) -> int | None:
-    """Return the version of a resource that the client sees now; None if it sees none, `ANY_VERSION` without limits.
+    """Return the version of a resource that the client may see now; None for none, `ANY_VERSION` for no limits.
 
     This is the gate of every path that names a resource. Who goes on to read must compare the version: a resource that
     changes meanwhile may be hidden. `limits` are those of reading the type, if not given.

@@ -55,7 +55,7 @@ Parameters = tuple[tuple[str, str], ...]
 
 
 def parameters(request: Request) -> Parameters:
-    """Return the parameters in order, without those that have no value (R4 ignores them); kept in the request's scope.
+    """Return the query's parameters in order, without empty ones, which R4 ignores; kept in the request's scope.
 
     Raises:
         BadRequest: over a limit, no UTF-8, a control character, or an impossible parameter name.

@@ -1,4 +1,4 @@
-"""Look up the order, type and summary flag of an R4 element in the library fhir.resources, for whatever type.
+"""Look up the order, type and summary flag of an R4 element, for any type, in the library fhir.resources.
 
 From the structure definitions of R4, https://hl7.org/fhir/R4/profiles-resources.html and
 https://hl7.org/fhir/R4/profiles-types.html, as the library `fhir.resources` holds them.
@@ -34,7 +34,7 @@ class Element:
 
 @lru_cache(maxsize=4096)
 def find(kind: str, name: str) -> Element | None:
-    """Find the element of a type by its name in JSON or XML; None if R4 has no such element.
+    """Find an element of a type by its name in JSON or XML; None if R4 has no such element.
 
     The type suffix of a choice is not checked: `valueColour` counts as `value[x]`.
     """
@@ -50,7 +50,7 @@ def find(kind: str, name: str) -> Element | None:
 
 
 def element(kind: str, name: str) -> Element:
-    """Find the element of a type, as `find` does, but raise if there is none.
+    """Find an element of a type, as `find` does, but raise if there is none.
 
     Raises:
         LookupError: R4 has no such element, or no such type.

@@ -37,7 +37,7 @@ _ELEMENT: Final = re.compile(r"[A-Za-z]+(?:\[x\])?")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The wanted part of each resource; `elements` are the names in `_elements`, each once."""
+    """Wanted part of each resource; `elements` has the names in `_elements`, each once."""
 
     summary: Summary = "false"
     elements: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def unknown_elements(resource_type: str, shape: Shape) -> tuple[str, ...]:
 
 
 def shaped(resource: Json, shape: Shape) -> Json:
-    """Return the wanted part of a resource as a copy; one that the mappings do not make is returned whole.
+    """Return a copy with the wanted part of a resource; a type that the mappings do not make is returned whole.
 
     An extension is kept if its element is kept. In a summary, an element that is kept for another reason stays whole,
     and so does a part that would otherwise be empty.
@@ -108,7 +108,7 @@ def _elements(lists: list[str]) -> tuple[str, ...]:
 
 
 def _kept_elements(kind: str, shape: Shape) -> frozenset[str]:
-    """List the elements to keep, by defined name."""
+    """Return the names of the elements to keep, as defined (`value[x]`)."""
     if shape.summary == "true":
         return _KEPT[kind] | _summary_elements(kind)
     if shape.summary == "text":
@@ -118,13 +118,13 @@ def _kept_elements(kind: str, shape: Shape) -> frozenset[str]:
 
 @cache
 def _summary_elements(kind: str) -> frozenset[str]:
-    """List the elements of a type that are in its summary, by defined name."""
+    """Return the names of a type's summary elements, as defined."""
     return frozenset(one.name for one in elements_of(kind).values() if one.is_summary)
 
 
 @cache
 def _part_elements(kind: str) -> frozenset[str]:
-    """List the elements that a summary keeps of a data type or backbone element, by defined name."""
+    """Return the names of the elements that a summary keeps of a data type or backbone element, as defined."""
     return _EXTENSIONS.union(one.name for one in elements_of(kind).values() if one.is_summary or one.is_mandatory)
 
 

@@ -146,14 +146,14 @@ def _type_paths(row: Served, examples: Examples) -> Json:
 
 
 def _history(summary: str, tag: str, place: str) -> Json:
-    """Build the history of a type, or of all types."""
+    """Describe the history of a type, or of all types."""
     since = query("_since", "Only what was stored then or later.", example=SINCE[2:])
     shown = {"x-examples": [f"{place}/_history?_count=5"]}
     return request(summary, tag, [since, *_results(_PAGES)], _ok_answer("Bundle"), **shown)
 
 
 def _of_patient(kind: str, examples: Examples) -> Json:
-    """Build the search of a type within the compartment of a patient."""
+    """Describe the search of a type within the compartment of a patient."""
     patient = examples.ids.get("Patient")
     shown = {"x-examples": [f"{MOUNT}/Patient/{patient}/{kind}"]} if patient else {}
     by_id = _id(BY_TYPE["Patient"].ids, patient)
@@ -191,7 +191,7 @@ def _form_search(row: Served, examples: Examples) -> Json:
 
 
 def query(name: str, description: str, *, example: str | None, kind: str = "string", needed: bool = False) -> Json:
-    """Build a query parameter."""
+    """Describe a query parameter."""
     shown = {} if example is None else {"example": example}
     needs = {"required": True} if needed else {}
     return {"name": name, "in": "query", "description": description, **needs, "schema": {"type": kind}, **shown}
@@ -220,12 +220,12 @@ def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
 
 
 def _results(names: Sequence[str]) -> list[Json]:
-    """Build result parameters with examples that suit any resource type."""
+    """Describe result parameters, with examples that suit any resource type."""
     return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
 
 
 def _result(name: str, description: str, example: str | None) -> Json:
-    """Build a result parameter, with an enum of its values where they can be listed."""
+    """Describe a result parameter, listing its values if they are known."""
     schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
     return {**query(name, description, example=example), "schema": schema}
 

@@ -1,1 +1,1 @@
-"""Package of the FHIR operations, such as `$validate` and `$trace`, a module for each; routes.py registers them."""
+"""FHIR operations, such as `$validate` and `$trace`, a module for each; routes.py registers them."""

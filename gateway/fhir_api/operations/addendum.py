@@ -26,7 +26,7 @@ _ACTIVE: Final = "addendum_active"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One operation. `check` refuses a request that cannot work, before anything is sent.
+    """Steps of one operation. `check` refuses a request that cannot work, before anything is sent.
 
     `find` returns the outcome from the study read back, None while it does not show. `shows` is True if the state of
     the study alone proves that the operation was carried out.
@@ -45,7 +45,7 @@ def active_addenda(study: Study) -> list[Report]:
 
 
 def is_active(study: Study) -> bool:
-    """True while an addendum is open, judged by the study's state or by its reports."""
+    """True while an addendum is open, by the state of the study or of its reports."""
     return study.study_report_status == _ACTIVE or bool(active_addenda(study))
 
 

@@ -42,7 +42,7 @@ _NO_END: Final = 2**62
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """Request and position: types, start time (`since`, microseconds), page size, and the last place already sent.
+    """Request and position: types, start time (`since`, microseconds), page size, and the last resource sent.
 
     `behind` is the address of what was sent last: for a client with limits, several resources have the last place.
     `during` has the bounds of the dates of care, in microseconds: a list, as it comes from a token.
@@ -97,7 +97,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
 
 
 def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
-    """Start a walk from the inputs; an unknown `_type` is left out and added to `issues`."""
+    """Begin at the first page with the inputs; an unknown `_type` is left out and added to `issues`."""
     count, since = count_of(given), value_of(given, "_since")
     if count == 0:
         raise BadRequest("_count: expected 1 or more", expression="http._count")
@@ -111,7 +111,7 @@ def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Wa
 
 
 def _care_dates(request: Request, start: str | None, end: str | None) -> tuple[int, int] | None:
-    """Return the interval from the begin of one date to the end of the other; None without both.
+    """Return the interval from the start of one date to the end of the other; None without both.
 
     Raises:
         BadRequest: one is no date, or they are in the wrong order.
@@ -128,7 +128,7 @@ def _care_dates(request: Request, start: str | None, end: str | None) -> tuple[i
 async def _page(
     serving: Facade, patient: str, walk: _Walk, sight: Visibility, *, suppressed: bool = False
 ) -> list[Version]:
-    """Read one resource more than a page of those about a patient that the client may see, or some suppressed ones."""
+    """Read a page of resources about a patient, and one more to see if another page follows."""
     limits = None
     if not (sight.is_whole and all(sight.allows(one, "r") for one in TYPES)):
         limits = {one: sight.limits(one, "r") for one in TYPES if sight.allows(one, "r")}

@@ -126,7 +126,7 @@ def _messages(made: Preview, media_type: str) -> list[dict[str, Any]]:
 
 
 def _delivery(destination: Destination, becomes: PreviewDelivery, held: HeldBack) -> dict[str, Any]:
-    """Build the parameter `delivery`: the predicted state at a destination, and anything that holds up sending now."""
+    """Build the parameter `delivery`: the predicted state at a destination, and anything that delays sending now."""
     values = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
     parts = [{"name": "destination", "valueString": destination.name}]
     parts += [{"name": name, "valueString": text} for name, text in values.items() if text]

@@ -1,4 +1,4 @@
-"""Idempotency keys of operations: claim a key, wait while another request holds it, keep the answer for repeats.
+"""Idempotency keys of operations: claim a key, wait while another request has it, store the answer for repeats.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/: a key that comes again gets the same
 answer for the same request, and is refused for another one. The store holds the records as JSON without any client
@@ -38,7 +38,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Answer to a request, stored so that a repeat gets it too."""
+    """Answer to a request, stored so that repeats of the request get it, too."""
 
     status: int
     resource: Mapping[str, Any]
@@ -78,7 +78,7 @@ class KeyEntry:
 
 
 def fingerprint(*parts: str, body: bytes) -> str:
-    """Return a digest that differs for different requests."""
+    """Return a digest of a request; different requests have different ones."""
     return hashlib.sha256(json.dumps(parts).encode() + b"\0" + body).hexdigest()
 
 
@@ -101,7 +101,7 @@ def checked(key: str | None, client_id: str | None = None) -> str:
 
 @asynccontextmanager
 async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[KeyEntry | Answered]:
-    """Claim a key (from `checked`) for a request (its `fingerprint`); yield the entry, or the answer if it is done.
+    """Claim a key (from `checked`) for a request (its `fingerprint`); yield the entry, or the stored answer.
 
     The claim is held while the block runs. If another request holds the key, in any process, wait for it.
 
@@ -135,7 +135,7 @@ async def _settle(entry: KeyEntry) -> None:
 
 
 def _parse_answer(answer: str) -> Answered:
-    """Parse a stored answer; raise it if it was a refusal."""
+    """Parse a stored answer; raise it if it was an error."""
     stored = json.loads(answer)
     if "refused" in stored:
         refused = stored["refused"]

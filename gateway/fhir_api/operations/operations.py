@@ -1,4 +1,4 @@
-"""Run `$addendum`, `$cancel-addendum` once per key, read the result back; idempotency.py claims or awaits the key.
+"""Carry out `$addendum` and `$cancel-addendum` in AutoScribe, once per idempotency key, and read the result back.
 
 https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
 AutoScribe has no idempotency: a POST that may have arrived is looked for in the study, never sent again.
@@ -113,7 +113,7 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
 
 
 async def _study(request: Request, report_id: str) -> Study:
-    """Read the study of a report from AutoScribe. What the client does not see is as if AutoScribe did not know it.
+    """Read a report's study from AutoScribe; a study that the client may not see counts as unknown.
 
     Raises:
         ResourceNotFound: for a client with limits: there is no such report, or it is not within them.

@@ -19,7 +19,7 @@ from mappings.profile import Receiver, Site
 
 
 async def study_of(request: Request) -> StoredStudy:
-    """Return the study of the DiagnosticReport in the path, as fresh as a read of the report would be.
+    """Return the study of the report in the path, as fresh as a read of the report would be.
 
     Raises:
         ResourceNotFound: there is no such report, or it is suppressed.

@@ -65,7 +65,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 class _Remembered:
-    """The rows of the reports that were traced last: by what the store has of a study, the site and the receiver.
+    """Cache of the reports traced last, by stored study, site and receiver.
 
     Rows hold places of fields and no values.
     """
@@ -77,7 +77,7 @@ class _Remembered:
     async def rows(
         self, stored: StoredStudy, document: dict[str, Any], own: frozenset[str], site: Site, receiver: Receiver
     ) -> Sequence[TraceRow]:
-        """Return the rows of a report, whose own places in the document are given, measured if not remembered."""
+        """Return the trace rows of a report: from the cache, or measured now; `own` are its places in the document."""
         if self._site is not site:
             self._site, self._rows = site, OrderedDict()
         digest = hashlib.sha256(stored.packed + b"\0" + stored.received).digest()
@@ -92,7 +92,7 @@ class _Remembered:
 
 
 def _own_places(document: Mapping[str, Any], report_id: str) -> frozenset[str]:
-    """Return the places of the report and of its signer in the study document (`reports/0`, `users/1`).
+    """Return the places of the report and its signer in the study document (`reports/0`, `users/1`).
 
     Raises:
         ResourceNotFound: AutoScribe no longer lists the report.

@@ -1,4 +1,4 @@
-"""Trace a report of a stored study, and format the trace as a text table: what need not load the web server.
+"""Trace one report of a stored study, and print the trace as a text table; loads no web server.
 
 Carries out no clause of a standard; decisions D6 and D46. A worker process traces for `$trace`; the table is also the
 output of `convert --to trace`.
@@ -20,12 +20,12 @@ from mappings.trace import TraceRow, trace
 def trace_rows(
     stored: StoredStudy, document: dict[str, Any], own: AbstractSet[str], site: Site, receiver: Receiver
 ) -> Sequence[TraceRow]:
-    """Trace the leaves of the study document that are of the study or in a report's `own` places (`reports/0`)."""
+    """Trace the JSON values of the study itself and of a report's `own` places (`reports/0`)."""
     return trace(document, site, receiver, stored.kept().facts, partial(is_of, own))
 
 
 def is_of(own: AbstractSet[str], pointer: str) -> bool:
-    """True for a pointer into one of these places, and for one into the study itself."""
+    """True for a pointer into one of these places, or into the study itself."""
     first, second = (*pointer.split("/"), "", "")[1:3]
     return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
 
@@ -34,7 +34,7 @@ HEAD: Final = ("pointer", "class", "FHIR", "HL7 v2", "rule", "hidden by", "lost 
 
 
 def cells(row: TraceRow, pointer: str) -> tuple[str, ...]:
-    """Return the cells of a row, several values separated by a space; `pointer` locates the field in the input."""
+    """Return the cells of a row, several values separated by a space; `pointer` names the field in the input."""
     several = (row.fhir, row.hl7v2, row.rules, row.hidden_by)
     return (pointer, row.kind, *map(" ".join, several), "; ".join(row.losses))
 

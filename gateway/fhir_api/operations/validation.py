@@ -50,7 +50,7 @@ _NO_ID: Final = MappingIssue("fhir-mandatory", "error", "/id", "the resource bre
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The inputs of `$validate`; `resource` is None if the stored one in the path is to be validated."""
+    """Inputs of `$validate`; `resource` is None to validate the stored one in the path."""
 
     resource: Mapping[str, Any] | None
     mode: str
@@ -86,7 +86,7 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
 def _found(
     row: Operation, given: Parameters, body: bytes, resource_type: str, resource_id: str
 ) -> _Asked | list[Issue]:
-    """Return the issues of the resource in a body; if it has none, what is asked of the stored one."""
+    """Return the issues of the resource in the body; without a body, those of the stored resource."""
     asked = _read_inputs(row, given, parsed(body))
     if asked.resource is None:
         return asked
@@ -145,7 +145,7 @@ def _text(row: Mapping[str, Any], number: int) -> str:
 
 
 def _check(asked: _Asked, resource_type: str) -> None:
-    """Raise for a request that cannot be carried out: bad mode, unknown profile, or another resource type."""
+    """Refuse a request with a bad mode, an unknown profile, or another resource type."""
     if asked.mode not in {"", *_MODES}:
         raise BadRequest(f"mode: expected one of {', '.join(_MODES)}", expression="http.mode")
     if asked.mode == "profile" and not asked.profile:
@@ -158,7 +158,7 @@ def _check(asked: _Asked, resource_type: str) -> None:
 
 
 def _mode_issues(mode: str) -> Iterator[Issue]:
-    """Yield the issue that create, update and delete are not offered, valid or not."""
+    """Yield an issue for create, update and delete: the gateway does not offer them."""
     if mode not in {"", "profile"}:
         yield Issue("error", "not-supported", f"{mode} is not offered: resources are made in AutoScribe", "no-writes")
 
@@ -170,7 +170,7 @@ def _id_issues(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]
 
 
 def _profile_issues(resource: Mapping[str, Any], profile: str) -> list[Issue]:
-    """Judge the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
+    """Validate the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
     try:
         faults = judge(_claiming(resource, profile))
     except _OTHER_KIND:

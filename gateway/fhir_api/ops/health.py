@@ -76,7 +76,7 @@ _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class Reachability:
-    """Observer of requests to AutoScribe: counts each one and remembers if and when it was answered."""
+    """Observer of requests to AutoScribe: counts each one, and remembers if and when the last was answered."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -86,7 +86,7 @@ class Reachability:
 
     @property
     def trouble(self) -> str:
-        """Code of the alert once every request failed for `PATIENCE`: no answer or 5xx, or the key refused. Else ""."""
+        """Code of the alert once all requests failed for `PATIENCE` (no answer, 5xx, or key refused); else empty."""
         return self._failed if self._failed and clock.monotonic() - self._since >= PATIENCE else ""
 
     def __call__(self, operation: str, status: int | None, seconds: float) -> None:
@@ -99,7 +99,7 @@ class Reachability:
         self._failed = failed
 
     def with_sibling(self, figures: Figures) -> tuple[bool | None, datetime | None]:
-        """Return if AutoScribe answered the last request of this process or its sibling, and when that was."""
+        """Return if AutoScribe answered the last request, and when; also counting the sibling process."""
         if self.at is None or (figures.upstream_asked is not None and figures.upstream_asked > self.at):
             return figures.is_upstream_reachable, figures.upstream_asked
         return self.is_reachable, self.at

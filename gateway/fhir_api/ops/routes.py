@@ -25,7 +25,7 @@ EVERY: Final = 1.0  # seconds
 
 
 class RenderedMetrics:
-    """Text of the metrics, rendered in a thread and at most once a second: anybody may ask, as often as he likes."""
+    """Text of the metrics, rendered in a thread at most once a second, since anybody may ask as often as they like."""
 
     def __init__(self, metrics: Collector) -> None:
         self._metrics = metrics
@@ -33,7 +33,7 @@ class RenderedMetrics:
         self._begun = 0.0
 
     async def text(self) -> bytes:
-        """Return the metrics as they were within the last second; all who ask meanwhile share one rendering."""
+        """Return the metrics of at most a second ago; requests at the same time share one rendering."""
         if self._rendering is None or (self._rendering.done() and clock.monotonic() - self._begun >= EVERY):
             self._begun = clock.monotonic()
             self._rendering = asyncio.create_task(asyncio.to_thread(generate_latest, self._metrics))

@@ -1,4 +1,4 @@
-"""Refuse what a limited client may not ask: a search by values that hidden studies have part in.
+"""Refuse searches of a limited client by values that studies hidden from it may have set.
 
 https://hl7.org/fhir/R4/search.html#errors, decision D41. What no study owns has a time of change that hidden studies
 cause. A Patient is stored as the newest study describes it, which may be hidden from a client of some facilities: that
@@ -36,7 +36,7 @@ _NOT_BY_VALUE: Final = (
 
 
 def askable(sight: Visibility, resource_type: str, name: str, asked: AskedParameter) -> tuple[Clause, ...]:
-    """Return the clauses of a parameter as this client may ask it.
+    """Return the clauses of a search parameter as this client may use them.
 
     Raises:
         NotSupported: the client may not ask it.
@@ -49,7 +49,7 @@ def askable(sight: Visibility, resource_type: str, name: str, asked: AskedParame
 
 
 def check_order(sight: Visibility, resource_type: str, keys: Iterable[Sort]) -> None:
-    """Check the sort keys.
+    """Refuse sort keys whose order would reveal hidden studies.
 
     Raises:
         NotSupported: the order would tell of hidden studies.
@@ -62,7 +62,7 @@ def check_order(sight: Visibility, resource_type: str, keys: Iterable[Sort]) -> 
 
 
 def check_include(sight: Visibility, include: Include, name: str) -> None:
-    """Check an include: what the stored Patient refers to may be said by a hidden study.
+    """Refuse an include of what Patients refer to, which hidden studies may have set.
 
     Raises:
         NotSupported: it follows a reference of Patients, for a client of some facilities.
@@ -73,7 +73,7 @@ def check_include(sight: Visibility, include: Include, name: str) -> None:
 
 
 def _keyed(sight: Visibility, criterion: Criterion, name: str) -> Criterion:
-    """Return a criterion by the id of the Patient whose key is the number that is asked for, if it is about Patients.
+    """Turn a search by the key number of Patients into one by their id; other values of Patients are refused.
 
     Any other value of a Patient is refused, wherever a chain or `_has` asks for it.
     """
@@ -89,7 +89,7 @@ def _keyed(sight: Visibility, criterion: Criterion, name: str) -> Criterion:
 
 
 def _is_of_patient(criterion: Criterion) -> bool:
-    """True if a criterion asks for a value that the resource of a Patient has, or lacks."""
+    """True if a criterion asks for a value of a Patient, or for its absence."""
     match criterion:
         case Not(criterion=inner):
             return _is_of_patient(inner)

@@ -28,7 +28,7 @@ _SHOWN: Final = 5
 async def page_with_included(
     engine: Engine, query: Query, place: PagePosition
 ) -> tuple[Page, list[Version], list[Issue]]:
-    """Return the page at a position, with the included resources, and warnings about those that are left out.
+    """Return a page of matches with the included resources, and warnings about those left out.
 
     A page with too many of them has fewer matches, so that none is left out. Only those of one match are cut.
 
@@ -49,7 +49,7 @@ async def page_with_included(
 async def included(
     engine: Engine, includes: Iterable[Include], matches: Sequence[Version], sight: Visibility
 ) -> tuple[list[Version], list[Issue]]:
-    """Return the included resources, and warnings about those that are left out.
+    """Return the included resources, and warnings about those left out.
 
     `sight` is what the client may see; of anything else it learns nothing.
     """
@@ -77,7 +77,7 @@ class _Included:
     issues: list[Issue] = field(default_factory=list)
 
     async def follow(self, include: Include, start: Sequence[str]) -> None:
-        """Add the resources of one include, up to one more than the limit, so that a cut can be detected."""
+        """Follow one include; one resource more than the limit shows that some are left out."""
         room = MOST + 1 - len(self.resources)
         if not start or room <= 0:
             return
@@ -102,7 +102,7 @@ class _Included:
         self.issues += _missing(address for address in addresses if current.get(address) is None)
 
     def _limits(self, types: Iterable[str]) -> Limits | None:
-        """Return what resources of these types must meet; None if it is nothing."""
+        """Return the limits of these types for this client; None if it sees everything."""
         if self.sight.is_whole:
             return None
         return {kind: self.sight.limits(kind, "r") for kind in dict.fromkeys(types)}

@@ -1,4 +1,4 @@
-"""Handle a FHIR search: have lookups.py fetch missing studies, read a page of matches, and build the Bundle.
+"""Answer a FHIR search: look up missing studies first (lookups.py), read a page of matches, and build the Bundle.
 
 https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
 """
@@ -57,7 +57,7 @@ class _Asked(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """True if the first page is asked for."""
+        """True if the request is for the first page."""
         return self.place == BEGINNING
 
 
@@ -76,7 +76,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def search_of_patient(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """Make the handler of GET [base]/Patient/[id]/[type]?…: the same search, of the compartment of the patient.
+    """Make the handler of GET [base]/Patient/[id]/[type]?…: a search within the compartment of the patient.
 
     https://hl7.org/fhir/R4/http.html#vsearch. Its links lead to the search of the type that names the patient.
     """
@@ -126,7 +126,7 @@ def _read_request(
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:
-    """Replace the page size of a running search, if the request gives `_count` beside a page token.
+    """Change the page size of a paged search, if the request gives `_count` beside a page token.
 
     Some clients add `_count` to every request, also beside a page token.
     """
@@ -160,7 +160,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
 
 
 async def _total(serving: Facade, query: Query, results: Page) -> int | None:
-    """Return the number of matches if one page has them all, or if it is asked for; else None.
+    """Return the number of matches if it was asked for, or if one page has all; else None.
 
     To count takes longer than to answer: each match is looked at.
     """

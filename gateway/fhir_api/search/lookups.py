@@ -1,4 +1,4 @@
-"""Before a search, fetch from AutoScribe the studies and reports that the query names, if unknown or too old here.
+"""Before a search, read from AutoScribe the studies and reports that the query names, if unknown here or too old.
 
 RFC 9111 §5.2.1 (`no-cache`, `max-age` of a request), decisions D25 and D26.
 """
@@ -44,7 +44,7 @@ _INDEX_ONLY: Final = Issue(
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Result of the look-ups: how many studies and reports AutoScribe was asked for, and the failures.
+    """Result of the look-ups: how many studies and reports were read from AutoScribe, and the failures.
 
     `is_too_old`: the client wants a newer answer than the index has, but the search names nothing to ask for.
     """
@@ -55,7 +55,7 @@ class Looked:
 
     @property
     def issues(self) -> list[Issue]:
-        """Warnings about the failures: the answer may be incomplete."""
+        """Warnings about failed look-ups: the answer may be incomplete."""
         warnings = []
         for error in self.failures:
             _, issue = of_error(error)
@@ -65,12 +65,12 @@ class Looked:
 
     @property
     def remarks(self) -> list[Issue]:
-        """Notes shown with `_explain` only, since the header `Age` gives every client the age."""
+        """Notes that only `_explain` shows, since the header `Age` gives every client the age."""
         return [_INDEX_ONLY] if self.is_too_old else []
 
 
 async def look_up(request: Request, query: Query) -> Looked:
-    """Ask AutoScribe for the studies and reports that the search names, if they are unknown or too old.
+    """Read the studies and reports that the search names from AutoScribe, if they are unknown or too old.
 
     Raises:
         SearchTooCostly: more than `MOST` requests to AutoScribe would be needed.
@@ -101,7 +101,7 @@ async def look_up(request: Request, query: Query) -> Looked:
 
 
 async def _is_seen(serving: Facade, query: Query, name: Name, study_id: str) -> bool:
-    """True if the client sees what it searches of this study, or report. What it does not see is unknown to it."""
+    """True if the client may see what it searches of this study or report."""
     if not query.limits:
         return True
     first, beyond = f"{query.resource_type}/", f"{query.resource_type}0"  # `0` follows `/` in byte order
@@ -122,7 +122,7 @@ def _unknown(serving: Facade, name: Name, *, is_limited: bool) -> Awaitable[Any]
 
 
 async def _failure(asked: Awaitable[Any]) -> UpstreamError | None:
-    """Await a look-up and return its failure; a "not found" is none: a resource that AutoScribe dropped stays (D21)."""
+    """Wait for a look-up and return its failure; "not found" is none, since a dropped resource stays stored (D21)."""
     try:
         await asked
     except (ResourceNotFound, UpstreamNotFound):

@@ -40,7 +40,7 @@ class Tokens:
         return _token_text(nonce + sealed)
 
     def open(self, token: str, now: datetime, *, resource_type: str = "", scope: str = "") -> Any:
-        """Return the state in a token.
+        """Open a token and return its state.
 
         Raises:
             BadRequest: the token is not of this site, or is for another resource type or caller.

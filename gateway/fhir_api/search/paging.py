@@ -1,4 +1,4 @@
-"""Query one page of search matches, and the positions of the pages around it; no match is skipped if the index changes.
+"""Read one page of search matches, and find the pages around it; no match is skipped if the index changes.
 
 https://hl7.org/fhir/R4/http.html#paging. A resource that matches throughout is seen exactly once. A resource that
 changes meanwhile is seen at least once. A search sorted by last update meets it again. Any other search first pages
@@ -22,7 +22,7 @@ Part = Literal["whole", "begun", "since"]
 
 @dataclass(frozen=True, slots=True)
 class PagePosition:
-    """Position of a page: behind `after` (sort-key values and number of the last match), or before it if `is_back`.
+    """Position of a page: after `after` (sort-key values and number of the last match), or before it if `is_back`.
 
     `part` is `whole` for a search that needs one order only, or that may fit on one page. Otherwise it is `begun` (the
     state at the instant `began`) or `since` (updates after it).
@@ -62,7 +62,7 @@ class Page:
 
 
 async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
-    """Return the page at a position.
+    """Read the page at a position.
 
     Raises:
         StoreTooSlow: the database took too long.
@@ -89,7 +89,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
 
 
 def search_at(query: Query, place: PagePosition) -> Search:
-    """Build the store search for a position: restricted to its part, with one match more than a page."""
+    """Build the store's search for a position, with one match more than a page holds."""
     search = query.search(query.count + 1, after=place.after, is_back=place.is_back, patients=query.patients)
     if place.part == "begun":
         return replace(search, until=place.began)

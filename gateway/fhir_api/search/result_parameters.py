@@ -1,4 +1,4 @@
-"""Search parameters that shape the result and match nothing: page size, order, includes, totals and format.
+"""Search parameters that shape the result and select nothing: page size, order, includes, totals and format.
 
 https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30.
 """
@@ -95,7 +95,7 @@ def include(resource_type: str, name: str, value: str) -> Include | None:
         NotSupported: the value has a `*` that is not offered.
     """
     if "*" in value:
-        raise NotSupported(f"{name}: * is offered for _include alone; name what to include", expression=f"http.{name}")
+        raise NotSupported(f"{name}: * is offered only for _include; name what to include", expression=f"http.{name}")
     source, _, rest = value.partition(":")
     wanted, _, target = rest.partition(":")
     row = parameter(source, wanted)

@@ -1,4 +1,4 @@
-"""Parse the parameters of a search into a Query; every ignored parameter is reported.
+"""Parse the parameters of a search into a Query, limited to what the client may see; report ignored parameters.
 
 https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters mean AND, comma-separated values mean OR.
 """
@@ -65,7 +65,7 @@ class Query:
 
     @property
     def is_unversioned(self) -> bool:
-        """True if the order and time of changes stay hidden, since hidden studies cause some of them."""
+        """True if the order and times of changes must stay hidden, since some come from hidden studies."""
         return self.sight.is_unversioned(self.resource_type)
 
     @property
@@ -75,7 +75,7 @@ class Query:
 
     @property
     def patient_keys(self) -> frozenset[int]:
-        """Keys of the parameters that refer to the Patient (`patient`, `subject`)."""
+        """Keys of the search parameters that refer to the Patient (`patient`, `subject`)."""
         return _patient_keys(self.resource_type)
 
     @property
@@ -106,7 +106,7 @@ def _patient_keys(resource_type: str) -> frozenset[int]:
 def understand(
     resource_type: str, given: Parameters, where: Circumstances, *, strict: bool, sight: Visibility = EVERYTHING
 ) -> Query:
-    """Parse the parameters into a query of a client that has this sight.
+    """Parse the parameters into a query for a client with this visibility.
 
     Raises:
         BadRequest: a malformed value.
@@ -136,7 +136,7 @@ def understand(
 
 
 def _order(query: Query, keys: tuple[Sort, ...]) -> None:
-    """Choose the clause to start from, and the order of the matches."""
+    """Choose the clause that the search starts from, and the sort order."""
     every = (*query.clauses, *query.limits)
     of_patient = [place for place, one in enumerate(every) if place >= len(query.clauses) and _is_of_patient(one)]
     query.start = cheapest(every, [*query.narrowing, *of_patient])
@@ -147,7 +147,7 @@ def _order(query: Query, keys: tuple[Sort, ...]) -> None:
 
 
 def _is_of_patient(clause: Clause) -> bool:
-    """True for a limit to one patient, which finds few resources."""
+    """True for a limit to one patient, which leaves few resources."""
     match clause:
         case (At(address=address),) | (Is(value=address),):
             return address.startswith(_PATIENT)
@@ -171,7 +171,7 @@ def ignore(query: Query, name: str, diagnostics: str) -> None:
 
 
 def insist(query: Query) -> None:
-    """Raise if any parameter was ignored.
+    """Refuse the search if any parameter was ignored.
 
     Raises:
         NotSupported: a parameter was ignored.
@@ -181,7 +181,7 @@ def insist(query: Query) -> None:
 
 
 def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Sequence[int]:
-    """Apply a criterion; return the places of its clauses if only the index tells whether they narrow the search."""
+    """Add a search criterion; return its clauses' places if only the index can tell whether they narrow the search."""
     parsed = asked(query.resource_type, name, value, where)
     if parsed is None:
         ignore(query, name, "this parameter is not known here and is not used")
@@ -200,7 +200,7 @@ def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Seq
 
 
 def _shape(query: Query, name: str, value: str) -> None:
-    """Apply one result parameter; `_sort` is left to `_sort_keys`, which reports its keys one by one."""
+    """Apply one result parameter, except `_sort`, whose keys `_sort_keys` reports one by one."""
     check(name, value)
     if name == "_sort":
         return

@@ -1,4 +1,4 @@
-"""Warn that a search may answer wrongly about what an older release stored, until `rerender` has run.
+"""Warn that a search may miss resources stored by an older release, until `rerender` has indexed them again.
 
 https://hl7.org/fhir/R4/search.html#Warnings, decision D43: an answer that may lack a critical result says so.
 Proved by tests/gateway/fhir_api/search/test_unindexed.py and tests/upgrade/test_searches.py.
@@ -28,7 +28,7 @@ _CURRENT: Final[WeakSet[Engine]] = WeakSet()
 
 
 async def unindexed(engine: Engine, query: Query) -> list[Issue]:
-    """Return a warning if the search uses what the index rows of an older release cannot answer, also in a chain."""
+    """Return a warning if the search needs index rows that an older release did not write."""
     if engine in _CURRENT:
         return []
     if await value_of(engine, INDEX) == INDEX_REVISION:
@@ -41,7 +41,7 @@ async def unindexed(engine: Engine, query: Query) -> list[Issue]:
 
 
 def _of_types(query: Query) -> Iterator[str]:
-    """Yield the new types that are searched, or that what refers to the matches is of."""
+    """Yield the resource types, new in this release, that are searched or included."""
     yield from _NEW_TYPES.intersection(
         (query.resource_type, *(one.reference.resource_type for one in query.includes if one.is_back))
     )
@@ -57,5 +57,5 @@ def _of_parameters(query: Query) -> Iterator[str]:
 
 
 def _is_changed(row: Parameter) -> bool:
-    """True if the rows that the parameter reads are others in this release, or are those of a new type."""
+    """True if this release writes the index rows of the parameter differently, or its type is new."""
     return row.resource_type in _NEW_TYPES or (row.resource_type, row.name) in _CHANGED

@@ -68,7 +68,7 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
 
 
 async def _led_to(serving: Facade, search: Search) -> Sequence[Version] | None:
-    """Return the Patients that a chain names; None if they are too many: what was found is answered all the same."""
+    """Return the Patients that a chain names; None if the store finds it too costly (the search is answered anyway)."""
     try:
         return (await store.page(serving.engine, search)).versions
     except StoreTooSlow:
@@ -76,7 +76,7 @@ async def _led_to(serving: Facade, search: Search) -> Sequence[Version] | None:
 
 
 async def of_mappings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
-    """Collect the mapping issues of the studies found, up to a limit (D4): for who sees these studies whole."""
+    """Collect the mapping issues of the studies found, up to a limit (D4), for clients that see whole studies."""
     studies = sorted({one.owner for one in matches if one.owner}) if query.sight.has_whole_studies else []
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
     return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
@@ -93,7 +93,7 @@ def _study_address(study_id: str) -> str:
 
 
 def _remarks(matches: Sequence[Version]) -> int:
-    """Return the kinds of remarks on the matches; any kind is possible if nothing was found."""
+    """Return the kinds of remarks on the matches; without matches, any kind is possible."""
     return reduce(or_, [one.remarks for one in matches]) if matches else ANY_REMARK
 
 
@@ -103,7 +103,7 @@ def _patients(matches: Sequence[Version]) -> Iterator[str]:
 
 
 def _patient_searches(query: Query) -> Iterator[Search]:
-    """Build searches for the Patients that the query names by a chain, such as `patient.identifier`."""
+    """Build searches for Patients that the query names by a chain, such as `patient.identifier`."""
     for place in query.narrowing:
         chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
         if chained:

@@ -1,1 +1,1 @@
-"""Take in what hospitals' systems send: orders, visits, and merged or changed numbers."""
+"""Receive and apply what hospitals send: orders, visits, and merged or changed numbers."""

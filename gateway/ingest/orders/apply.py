@@ -1,4 +1,4 @@
-"""Apply the stored messages of one source in the order of their commits, several in one transaction while many wait.
+"""Apply the stored messages of one hospital source in order, several in one transaction while many wait.
 
 Carries out no clause of a standard; decision D48. Several processes may run this: the lock of the source lets one apply
 messages, and only those that come next. If messages fail together, each is applied alone. One that fails twice alone is
@@ -51,7 +51,7 @@ _MOST_LOCKED: Final = 500  # numbers of several messages; PostgreSQL has room fo
 
 
 class MessageWork(NamedTuple):
-    """Message to apply: how, and the texts of its numbers."""
+    """Work that a message means: the function that applies it, and the key texts of its numbers."""
 
     arrival: Arrival
     apply: Callable[[Arrival, Batch], Steps[SettledMessage | MoreLocks]]
@@ -60,7 +60,7 @@ class MessageWork(NamedTuple):
 
     @property
     def blocking(self) -> frozenset[str]:
-        """Texts by which it blocks later messages of its kind alone, if it fails."""
+        """Key texts under which the message, if it fails, blocks later messages; only those of its kind."""
         return frozenset(f"{self.kind} {one}" for one in self.subjects)
 
 
@@ -87,7 +87,7 @@ class Applying:
                     await listener.wait(POLL)
 
     async def turn(self) -> int:
-        """Apply the messages that come next; return how many were settled.
+        """Apply the next messages; return how many were settled.
 
         Raises:
             StoreUnavailable: the store cannot be reached; the messages wait.
@@ -107,7 +107,7 @@ class Applying:
         return (yield from try_again(self._source.stored_name))
 
     async def _settled(self, waiting: Sequence[WaitingMessage]) -> int:
-        """Settle messages; return how many: none if another process is ahead."""
+        """Apply and settle messages; return how many: 0 if another process was first."""
         if len(waiting) > 1:
             try:
                 return await self._applied(waiting)
@@ -122,7 +122,7 @@ class Applying:
         return count
 
     async def _settled_alone(self, waiting: WaitingMessage) -> int:
-        """Apply one message, or settle it as failed; return 0 if it does not come next."""
+        """Apply one message, or settle it as failed; return 0 if it is no longer the next."""
         for attempt in range(1, _TRIES + 1):
             try:
                 return await self._applied([waiting])
@@ -135,7 +135,7 @@ class Applying:
         return self._noted(await self._engine.do(partial(self._failing, waiting.number, code, keys)))
 
     async def _applied(self, waiting: Sequence[WaitingMessage]) -> int:
-        """Apply the first of these messages in one transaction; return how many: none if they do not come next."""
+        """Apply the first of these messages in one transaction; return how many: 0 if they are no longer the next."""
         works = [self.work(one) for one in waiting]
         locked = await self._foreseen(works)
         while len(locked) > _MOST_LOCKED and len(works) > 1:
@@ -158,7 +158,7 @@ class Applying:
         return len(settled)
 
     def work(self, waiting: WaitingMessage) -> MessageWork:
-        """Read a message, and say how it is applied.
+        """Read a message, and return the work that it means.
 
         Raises:
             RowUnreadable: its row is damaged.
@@ -175,7 +175,7 @@ class Applying:
         return MessageWork(arrival, apply_visit, "visit", visit_subjects(arrival))
 
     async def _foreseen(self, works: Sequence[MessageWork]) -> frozenset[str]:
-        """Return the numbers that messages will have to lock, as far as can be told before they are applied."""
+        """Return the numbers that applying these messages will have to lock, as far as can be foreseen."""
         named = frozenset().union(*[one.subjects for one in works])
         of_orders = frozenset().union(*[one.subjects for one in works if one.kind != "merge"])
         uids = frozenset().union(*[uid_texts(one.arrival) for one in works])
@@ -192,7 +192,7 @@ class Applying:
     def applied_here(
         self, works: Sequence[MessageWork], locked: frozenset[str]
     ) -> Steps[list[SettledMessage] | MoreLocks]:
-        """Apply messages up to the first that needs more locks; it comes first in the next transaction.
+        """Apply messages up to the first that needs more locks; that one begins the next transaction.
 
         The transaction holds the locks of the source and of these numbers.
         """
@@ -223,7 +223,7 @@ class Applying:
         return source_lock(self._source.stored_name)
 
     def _blocking(self, waiting: WaitingMessage) -> frozenset[str]:
-        """Return the texts by which a message blocks others; none if it cannot even be read."""
+        """Return the key texts by which a failed message blocks others; none if it cannot even be read."""
         try:
             return self.work(waiting).blocking
         except Exception as error:
@@ -241,12 +241,12 @@ class Applying:
 
 
 def _leave(arrival: Arrival, _: Batch) -> Steps[SettledMessage | MoreLocks]:
-    """Settle a message that the settings take no more: they changed since it came."""
+    """Settle a message that the settings no longer accept, since they changed after it came."""
     yield from ()
     return SettledMessage("nothing", arrival.message.taken, keeps_body=False)
 
 
 def _raise_unreachable(error: Exception) -> None:
-    """Raise an error that lies in no message: the messages wait until the store can be reached."""
+    """Raise an error that is no message's fault, so that messages wait until the store can be reached."""
     if isinstance(error, StoreError) and not isinstance(error, StoreValueRefused):
         raise error

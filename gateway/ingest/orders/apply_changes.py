@@ -1,4 +1,4 @@
-"""Store the merged and changed numbers of a merge message, or hold them, as the steps of one transaction.
+"""Apply a merge message: store its changes of numbers, or hold them. Steps of one transaction.
 
 HL7 v2.5.1 §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), decision D48. A merge that cannot be applied is kept with its
 reason: its numbers are then in doubt, until a later merge that is used says what becomes of the old number. Of patients
@@ -18,7 +18,7 @@ from mappings.hospital.groups import MERGE_REASONS, ResolvedChange, merged, reso
 
 
 def change_subjects(arrival: Arrival) -> frozenset[str]:
-    """Return the texts of the numbers that a merge message names."""
+    """Return the key texts of the numbers that a merge message names."""
     return frozenset(number_text(number) for change in _resolved(arrival) for number in change)
 
 
@@ -53,7 +53,7 @@ def _resolved(arrival: Arrival) -> list[ResolvedChange]:
 
 
 def refused_changes(new: Sequence[ResolvedChange], now: int) -> Steps[dict[ResolvedChange, str]]:
-    """Return why new changes are refused beside those that are known, by change; what is refused no more is used again.
+    """Return why new changes are refused beside known ones, by change; changes no longer refused come into use.
 
     The caller holds the locks of their numbers.
     """

@@ -1,4 +1,4 @@
-"""Apply the events of an order message to the known orders, as the steps of one transaction.
+"""Apply the events of an order message to the known orders. Steps of one transaction.
 
 HL7 v2.5.1 §4.4.1 (ORM), §4.4.4 (OMG), §4.4.10 (OMI), §4.5.1.2 (ORC-2), §4.5.1.3 (ORC-3), decision D48. An event
 concerns the order of its placer order number, else of its filler order number. Only orders of the same source are
@@ -36,7 +36,7 @@ class AmbiguousOrderError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """Order while a message is applied: `number` in the store, and `before`, are None for a new one."""
+    """Order while a message is applied: `number` in the database and `before` are None for a new order."""
 
     number: int | None = None
     before: KnownOrder | None = None
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class OrderNames:
-    """Texts of an order's numbers by their kinds: with the authority of the settings, and as the source has it."""
+    """Key texts of an order's numbers by kind: with the authority from the settings, and as its source wrote them."""
 
     placer: frozenset[str]
     filler: frozenset[str]
@@ -53,19 +53,19 @@ class OrderNames:
 
     @property
     def every(self) -> frozenset[str]:
-        """Texts by which the order is found in the store."""
+        """All key texts under which the order is found in the store."""
         return (self.placer | self.filler) or self.accession
 
 
 def names_of(order: OrderEvent | KnownOrder, authorities: Authorities, source: OrderSource) -> OrderNames:
-    """Return the texts of an order's numbers."""
+    """Return the key texts of an order's numbers."""
     return OrderNames(*(frozenset(_texts(kind, getattr(order, kind), authorities, source)) for kind in _KINDS))
 
 
 def concerned(
     event: OrderEvent, records: Sequence[Record], authorities: Authorities, source: OrderSource
 ) -> list[Record]:
-    """Return the record of the order that an event concerns; none if it is new, several if all of them end.
+    """Return the record of the order that an event concerns: none if it is new, several if all of them end.
 
     Raises:
         AmbiguousOrderError: several fit.
@@ -100,7 +100,7 @@ def held_for(
     authorities: Authorities,
     source: OrderSource,
 ) -> str:
-    """Return the code for which an event is held whose order is not known; empty if it may make a new one.
+    """Return why an event about an unknown order is held; empty if it may make a new order.
 
     A number that cannot be read may be that of a known order: nothing may end or number an order beside that one.
     """
@@ -132,7 +132,7 @@ _NO_CODE: Final = CodedText()
 
 
 def numbered_later(event: OrderEvent, records: Iterable[Record], arrival: Arrival) -> Steps[list[Record]]:
-    """Return the record of the order that gets its order number from an event, or that had none at first; else none.
+    """Return the record of an order that gets its order number only now, from this event; else none.
 
     A message that has several orders under the accession number tells them apart: none of them is found.
 
@@ -163,7 +163,7 @@ def numbered_later(event: OrderEvent, records: Iterable[Record], arrival: Arriva
 
 
 def _gets_number(order: KnownOrder, stated: KnownOrder, effect: OrderEffect) -> bool:
-    """True for an order with its accession number alone and the event's procedure, if both stand.
+    """True for an order with only an accession number, and the event's procedure.
 
     It may also lack the procedure, unless the event brings a number and nothing else.
     """
@@ -173,7 +173,7 @@ def _gets_number(order: KnownOrder, stated: KnownOrder, effect: OrderEffect) -> 
 
 
 def _merges(orders: Iterable[KnownOrder], arrival: Arrival) -> Steps[Merges]:
-    """Read the merges of the patients of orders, unless all have the same numbers."""
+    """Read the merges of the orders' patients, unless all have the same numbers."""
     numbers = [patient_numbers(one, arrival.authorities, NO_MERGES) for one in orders]
     if len(set(numbers)) == 1:
         return NO_MERGES
@@ -187,20 +187,20 @@ _PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior res
 
 
 class _Codes(NamedTuple):
-    """Codes of what was noted of events, and of what keeps them from being applied."""
+    """Codes noted about events, and codes that keep events from being applied."""
 
     noted: list[str]
     held: list[str]
 
 
 def order_subjects(arrival: Arrival) -> frozenset[str]:
-    """Return the texts of the numbers that an order message names."""
+    """Return the key texts of the numbers that an order message names."""
     names = [names_of(event, arrival.authorities, arrival.sender) for event in arrival.message.orders]
     return frozenset().union(*[one.placer | one.filler | one.accession for one in names])
 
 
 def uid_texts(arrival: Arrival) -> frozenset[str]:
-    """Return the texts of the study UIDs by which studies find the orders of a message."""
+    """Return the key texts of study UIDs, by which studies find the orders of a message."""
     uids = [uid for event in arrival.message.orders for uid in event.study_uids] if arrival.sender.are_uids_keys else []
     return frozenset(key_text(OrderKey("study_uid", "", uid)) for uid in uids)
 
@@ -234,14 +234,14 @@ def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreL
 
 
 class ToldVisit(NamedTuple):
-    """Result for the visit of a message: `is_told` of a known order, and `is_refused` by one of another patient."""
+    """Result for a message's visit: `is_told` for a known order, `is_refused` if that is another patient's."""
 
     is_told: bool = False
     is_refused: bool = False
 
 
 def told_visit(arrival: Arrival, orders: Iterable[tuple[int, KnownOrder]], merges: Merges, batch: Batch) -> ToldVisit:
-    """Let the batch store what a message tells about the visit of one of these orders.
+    """Add to the batch what a message says about the visit of one of these orders.
 
     Two patients may have one visit number by mistake. Of a message that is about the patient of none of the orders,
     only its name is stored.
@@ -261,7 +261,7 @@ def told_visit(arrival: Arrival, orders: Iterable[tuple[int, KnownOrder]], merge
 
 
 def merges_between(arrival: Arrival, orders: Sequence[tuple[int, KnownOrder]]) -> Steps[Merges]:
-    """Read the merges of the patients of a message and of orders, unless all have a number in common."""
+    """Read the merges of the patients in a message and of orders, unless all share a number."""
     said = frozenset(arrival.authorities.own_numbers(arrival.message.patient.numbers, arrival.sender))
     others = [frozenset(arrival.authorities.own_numbers(one.patient.numbers, one.source)) for _, one in orders]
     if not any(said and one and said.isdisjoint(one) for one in others):
@@ -270,24 +270,24 @@ def merges_between(arrival: Arrival, orders: Sequence[tuple[int, KnownOrder]]) -
 
 
 def visit_key(arrival: Arrival, visit: Visit | None) -> str:
-    """Return the text of a visit's number; empty if it has none that is a key."""
+    """Return the key text of a visit's number; empty if it cannot be a key."""
     number = arrival.authorities.key_of("visit", visit.number if visit else None, arrival.sender)
     return number_text(number) if number else ""
 
 
 def own_keys(order: KnownOrder, authorities: Authorities) -> frozenset[str]:
-    """Return the texts of an order's own numbers, by which a study finds it."""
+    """Return the key texts of an order's own numbers, by which studies find it."""
     return frozenset(map(key_text, order_keys(order, authorities)))
 
 
 def found_by(order: KnownOrder, authorities: Authorities) -> list[str]:
-    """Return all texts by which an order is found in the store."""
+    """Return all key texts under which an order is stored."""
     names = names_of(order, authorities, order.source)
     return sorted({*keys_of(order, authorities), *names.placer, *names.filler, *names.accession})
 
 
 def _held_of_message(arrival: Arrival) -> list[str]:
-    """Return the code for which a message is held whatever its first patient's orders are."""
+    """Return the code for which a whole message is held, whatever orders its first patient has."""
     message = arrival.message
     is_held = message.structure != _PRIOR_RESULTS and any(one.code == SEVERAL_PATIENTS for one in message.issues)
     return [SEVERAL_PATIENTS] if is_held else []
@@ -301,7 +301,7 @@ def _settled(codes: _Codes, arrival: Arrival, *, is_changed: bool) -> SettledMes
 
 
 def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _Codes) -> Steps[None]:
-    """Apply one event to the record that it concerns, or to a new one, and add the codes of issues."""
+    """Apply one event to its order or to a new one, and add the codes of issues."""
     try:
         found = concerned(event, records, arrival.authorities, arrival.sender)
         found = found or (yield from numbered_later(event, records, arrival))
@@ -324,7 +324,7 @@ def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _C
 
 
 def _with_known_numbers(order: KnownOrder, before: KnownOrder | None) -> KnownOrder:
-    """Keep the patient numbers that visit messages added, if the order is for the same patient still."""
+    """Keep the patient numbers that visit messages added to an order, if its patient is still the same."""
     if before is None or set(before.patient.numbers).isdisjoint(order.patient.numbers):
         return order
     issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
@@ -340,7 +340,7 @@ def _says(visit: Visit) -> bool:
 def _found_by_studies(
     changed: Iterable[tuple[int | None, KnownOrder | None, KnownOrder | None]], authorities: Authorities
 ) -> frozenset[str]:
-    """Return the texts by which the studies of changed orders are found, also of orders without a usable number."""
+    """Return the key texts of the studies that changed orders concern, also orders without a usable number."""
     made: set[str] = set()
     for number, *states in changed:
         made.update(key for order in states if order is not None for key in own_keys(order, authorities))
@@ -349,7 +349,7 @@ def _found_by_studies(
 
 
 def _content(order: KnownOrder | None) -> KnownOrder | None:
-    """Return an order without the names and times of its messages."""
+    """Return an order without the names and times of its messages, to compare content."""
     if order is None:
         return None
     return replace(order, content_of=NO_AGE, state_of=NO_AGE, patient_of=NO_AGE, last_at=order.first_at)

@@ -1,4 +1,4 @@
-"""Apply a visit message to the patients and visits of known orders, as the steps of one transaction.
+"""Apply a visit message to the patients and visits of known orders. Steps of one transaction.
 
 HL7 v2.5.1 §3.3.1 to §3.3.31 (ADT), §3.4.2 (PID), §3.4.3 (PV1), decision D48. Of a patient without a known order nothing
 is kept. What a message says counts only for orders of its own patient. An older message adds only what is unknown; one
@@ -34,7 +34,7 @@ _CORRECTED: Final = (("birth date",), ("sex",))  # with the same name and number
 
 
 def visit_subjects(arrival: Arrival) -> frozenset[str]:
-    """Return the texts of the numbers of patient and visit that a message names."""
+    """Return the key texts of the patient and visit numbers that a message names."""
     numbers = arrival.authorities.patient_numbers(arrival.message.patient.numbers, arrival.sender)
     return frozenset(map(number_text, numbers)) | ({visit_key(arrival, arrival.message.visit)} - {""})
 
@@ -74,7 +74,7 @@ def _found_by_studies(orders: Iterable[tuple[int, KnownOrder]], arrival: Arrival
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str, merges: Merges) -> KnownOrder:
-    """Return an order with what the message says of its patient, if the message has that patient's number.
+    """Update an order with what the message says of its patient, if they share a number.
 
     It may correct a birth date or a sex. One that describes another person under the same number changes nothing: two
     orders that contradict each other must not become alike by it (D12).
@@ -107,7 +107,7 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str, merges: Merges) ->
 
 
 def _added(order: KnownOrder, arrival: Arrival) -> Iterable[IssuedNumber]:
-    """Return the numbers of authorities and types of which the order's patient has none."""
+    """Return those numbers whose authority and type the order's patient does not have yet."""
     is_own = order.source.name == arrival.source.stored_name
     issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
     return [

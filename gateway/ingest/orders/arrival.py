@@ -1,4 +1,4 @@
-"""Message on its way into the store: where it came from, when, and its content; and what messages of a batch share.
+"""Message being applied: its origin, time and content; and the state that the messages of one transaction share.
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/gateway/ingest/orders/test_apply.py.
@@ -20,7 +20,7 @@ from mappings.model import HospitalMessageName
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """Stored message that is read: its number, its source, and when it was received.
+    """Stored message, read: its number, its source, and when it was received.
 
     `is_again` is True for one that was held and is tried again, when others may have been applied since it came.
     """
@@ -34,17 +34,17 @@ class Arrival:
 
     @property
     def sender(self) -> OrderSource:
-        """Source as the matching knows it."""
+        """Sending source, under the name that matching uses."""
         return self.source.order_source
 
     @property
     def name(self) -> HospitalMessageName:
-        """Name of the message."""
+        """Name of the message: source and control id."""
         return HospitalMessageName(self.source.stored_name, self.message.control_id)
 
     @property
     def at(self) -> int:
-        """Time of the event in microseconds: the best that the message tells, else when it was received."""
+        """Time of the event in microseconds: the best that the message says, else when it was received."""
         return micros(self.message.times[0] if self.message.times else self.received)
 
 
@@ -65,6 +65,6 @@ class Batch:
 
 
 class MoreLocks(NamedTuple):
-    """Numbers that the transaction must lock from its beginning: it wrote nothing, and is to run again."""
+    """Result: numbers that the transaction must lock from its start; it wrote nothing, and must run again."""
 
     keys: frozenset[str]

@@ -1,4 +1,4 @@
-"""Take what a hospital's system sends: decide what becomes of a message, store it durably, then acknowledge it.
+"""Receive a hospital's message: decide whether it is accepted, store it durably, then acknowledge it.
 
 HL7 v2.5.1 §2.9.2 (original mode), §2.9.3 (enhanced mode), §2.15.9.15 and §2.15.9.16 (MSH-15, MSH-16), tables 0008,
 0155, 0357, over HL7 Transport Specification: MLLP, Release 1; decision D48. No acknowledgement precedes the commit. If
@@ -44,7 +44,7 @@ Outcome = Literal[
 
 
 class AnswerRow(NamedTuple):
-    """Second letter of MSA-1, and the error."""
+    """Second letter of MSA-1 and the error, for one outcome."""
 
     letter: Literal["A", "E", "R"]
     error: AckError | None = None
@@ -65,20 +65,20 @@ ANSWERS: Final[dict[Outcome, AnswerRow]] = {
 
 
 def is_acknowledgement(received: Received) -> bool:
-    """True for a message that answers another one: an answer to it would go on for ever (§2.9.2)."""
+    """True for a message that is itself an answer; answering it would go on for ever (§2.9.2)."""
     is_ack = received.components(received.msh.field(9))[0].strip() == "ACK"
     return is_ack or any(segment.name == "MSA" for segment in received.segments)
 
 
 def outcome_of(message: HospitalMessage) -> Outcome:
-    """Return the outcome of a message that could be read, unless it is a duplicate."""
+    """Decide the outcome of a readable message, duplicates aside."""
     return "stored" if message.taken == "taken" else message.taken
 
 
 def written_answers(
     payload: bytes, received: Received | None, outcome: Outcome, *, rejects_unlisted: bool, at: datetime
 ) -> Iterator[bytes]:
-    """Yield the answers: in original mode one, in enhanced mode those that MSH-15 and MSH-16 ask for."""
+    """Yield our answers: one in original mode; in enhanced mode those that MSH-15 and MSH-16 ask for."""
     answer = _REJECTED if outcome == "not-listed" and rejects_unlisted else ANSWERS[outcome]
     for first in _modes(received, is_accepted=answer.letter == "A"):
         code = cast(AckCode, first + answer.letter)
@@ -87,7 +87,7 @@ def written_answers(
 
 
 def _modes(received: Received | None, *, is_accepted: bool) -> Iterator[str]:
-    """Yield the first letters of MSA-1; a condition outside table 0155 is as empty."""
+    """Yield the first letters of MSA-1; a condition outside table 0155 counts as empty."""
     conditions = [received.msh.field(number).strip() for number in (15, 16)] if received else ["", ""]
     if not any(condition in HL70155 for condition in conditions):
         yield "A"
@@ -102,7 +102,7 @@ MOST_BYTES: Final = 16 * 1_048_576  # of a frame: a shared interface also carrie
 
 
 def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) -> MllpListener:
-    """Return the listener of a source."""
+    """Create the listener of a source."""
     names = {"source": source.name}
     where = (source.host, source.port, source.peers, source.tls, source.place, "listen")
     return MllpListener(
@@ -111,13 +111,13 @@ def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) ->
 
 
 def new_inbound(source: HospitalSource, message: HospitalMessage, payload: bytes, received: Received) -> NewInbound:
-    """Return a message as it is stored: without what orders of other sections say."""
+    """Return the message to store, without orders that are meant for other sections."""
     names = (source.stored_name, message.sender, message.control_id, message.structure)
     return NewInbound(*names, payload, kept_bytes(payload, received, source.rules))
 
 
 class Inbox:
-    """Host that stores each frame of a source; see `gateway.mllp.listener.Host`."""
+    """Listener's host: stores each frame of a source; see `gateway.mllp.listener.Host`."""
 
     def __init__(self, source: HospitalSource, engine: Engine, metrics: Metrics) -> None:
         self._source, self._engine, self._metrics = source, engine, metrics
@@ -146,7 +146,7 @@ class Inbox:
         return is_heard
 
     def _refuse(self, head: bytes, caller: Caller) -> bool:
-        """Answer a frame over the limit by its first whole segments: without an answer its sender repeats it for ever.
+        """Refuse a frame over the size limit, answering its MSH: unanswered, its sender would repeat it for ever.
 
         Its rest is skipped as it comes, so the connection stays open.
         """
@@ -159,7 +159,7 @@ class Inbox:
         return self._answer(whole, received, outcome, caller)
 
     def _answer(self, payload: bytes, received: Received | None, outcome: Outcome, caller: Caller) -> bool:
-        """Write the answers to a message; return False if the sender does not read them."""
+        """Write our answers to a message; False if the sender does not read them."""
         if outcome == "acknowledgement":
             return True
         rejects, at = self._source.rejects_unlisted, clock.now()
@@ -168,7 +168,7 @@ class Inbox:
         return all(said)
 
     async def _outcome(self, payload: bytes) -> tuple[Received | None, Outcome]:
-        """Read a message, and store it if it is taken."""
+        """Read a message, and store it if it is accepted; return the outcome."""
         try:
             received = read(payload)
         except Unreadable:

@@ -1,4 +1,4 @@
-"""Loops of the room: a listener and an applying loop for each source, a watch over all, the numbers, and the deletion.
+"""Loops for hospital messages: for each source a listener and an applying loop; a watch, renumbering, and deletion.
 
 Carries out no clause of a standard; decision D48: messages are kept 7 days, orders that no study has 90 days after they
 were last heard of, and matched ones as long as their study. What waits of a source without settings has 90 days, too.
@@ -46,7 +46,7 @@ MOST: Final = 50  # rows of one transaction, since messages that arrive wait for
 
 
 class OrderRetention:
-    """Hourly deletion of what hospitals sent; also after all sources were taken out of the settings.
+    """Hourly deletion of old hospital data; it goes on after all sources left the settings.
 
     `sources` are those of the settings by their first names: what waits of others is reported, and deleted last of all.
     """
@@ -60,7 +60,7 @@ class OrderRetention:
         await forever(self.once, EVERY_HOUR, not_done="orders-not-deleted")
 
     async def once(self) -> None:
-        """Delete what is old.
+        """Delete hospital data that is past its time.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -77,12 +77,12 @@ class OrderRetention:
             self._next_orders = now + _ORDERS_EVERY
 
     async def _each(self, kind: str, purge: Callable[[], Steps[int]]) -> None:
-        """Repeat a batch until nothing is left."""
+        """Run a deletion in batches until nothing is left."""
         while count := await resting(self._engine.do(purge)):
             self._metrics.deleted_orders(kind, count)
 
     async def _left(self, before: int, now: int) -> None:
-        """Report sources that are in no settings although messages of them wait, and delete what waited for months."""
+        """Report sources that left the settings while messages wait, and delete what waited for months."""
         await self._each("message", partial(purge_left, self._sources, before, MOST, now))
         names = await present_names(self._engine)
         for source, count in (await backlogs(self._engine)).items():
@@ -106,7 +106,7 @@ _RECENT: Final = timedelta(days=1)
 
 
 class OrderLoops:
-    """Everything that works on hospitals' messages; `trouble` and `merge_trouble` are codes of alerts, or empty.
+    """All loops for hospital messages; `trouble` and `merge_trouble` are alert codes, or empty.
 
     `first_names` are those under which the store knows renamed sources, by their present ones.
 
@@ -123,7 +123,7 @@ class OrderLoops:
         self.trouble = self.merge_trouble = ""
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the loops of the sources; without sources only the deletion of what is old."""
+        """Return the loops of the sources; without any source, only the deletion."""
         made = [OrderRetention(self._engine, self._metrics, [one.stored_name for one in self._sources]).run()]
         for source in self._sources:
             made += self._of(source)
@@ -134,7 +134,7 @@ class OrderLoops:
         return made
 
     async def look(self) -> None:
-        """Count what waits, and note if a message failed, nobody applies it, or it was held within the last day.
+        """Count waiting messages, and note trouble: a failed message, nobody applying, or one held within the last day.
 
         Raises:
             StoreUnavailable: the store cannot be reached.

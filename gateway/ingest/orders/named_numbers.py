@@ -1,4 +1,4 @@
-"""Tell which patients, orders and visits a stored message of a hospital names, also one that is not applied.
+"""Find the patients, orders and visits that a stored hospital message names, even if it was never applied.
 
 HL7 v2.5.1 §3.4.2 (PID), §3.4.9 (MRG), §4.5.1 (ORC); decisions D48, D49. A message is read whole, whatever its source
 may send today. Of a source that is in no settings, numbers are read that name an authority of the settings.
@@ -23,7 +23,7 @@ from mappings.hospital.groups import resolve_change
 
 @dataclass(frozen=True, slots=True)
 class NamedNumbers:
-    """Numbers that a message names: of its patient, of `other_patients`, and texts of those of its orders and visit.
+    """Numbers in a message: its patient's, `other_patients`', and key texts of its orders' and its visit's.
 
     `merged` has the numbers of each PATIENT group of a merge, since all groups are applied; nothing for other messages.
     """
@@ -35,7 +35,7 @@ class NamedNumbers:
 
 
 class MessageNumbers:
-    """Reader of the numbers of stored messages; `first_names` are those of renamed sources by their present ones.
+    """Reader of the numbers in stored messages; `first_names` are those of renamed sources by their present ones.
 
     Numbers of `former` authorities are read, too, though no source names them any more.
     """
@@ -51,7 +51,7 @@ class MessageNumbers:
         self._of_others = SourceRules(authorities=tuple(dict.fromkeys(every)))
 
     def of(self, source: str, payload: bytes) -> NamedNumbers:
-        """Return the numbers of a message; none of what is no HL7 v2 message."""
+        """Return the numbers in a message; none if it is no HL7 v2 message."""
         try:
             received = read(payload)
         except Unreadable:
@@ -84,7 +84,7 @@ class MessageNumbers:
 
 
 def _of_each_patient(received: Received) -> list[Received]:
-    """Return a message for each PID, up to the next one, behind what stands before the first; all without a PID."""
+    """Split a message into one for each PID, each with what stands before the first; unsplit without a PID."""
     segments = received.segments
     places = [place for place, segment in enumerate(segments) if segment.name == "PID"] or [len(segments)]
     ends = [*places[1:], len(segments)]

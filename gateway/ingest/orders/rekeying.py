@@ -1,4 +1,4 @@
-"""Store known orders, visits and pairs of merges under the numbers that changed settings give them.
+"""Renumber stored orders, visits and merges after changed settings give their numbers other authorities.
 
 HL7 v2.5.1 §2.A.36 (HD), §3.4.9 (MRG), decision D48. An order is found by its numbers, each with the system of its
 authority. If the settings name an authority that they did not, or name it otherwise, the orders that are known are
@@ -62,7 +62,7 @@ _FACILITY: Final = 3  # place of PL.4 among the components of a location
 
 
 def rules_for(rules: SourceRules, age: MessageAge, visit: Visit | None) -> SourceRules:
-    """Return the rules for the numbers of a stored message, by its sender and the facility of its visit's location."""
+    """Return the rules for numbers in a stored message, by its sender and its visit's facility."""
     place = visit.location[_FACILITY] if visit and len(visit.location) > _FACILITY else ""
     return rules.of_message(age.sender[1], [place] if place else [])[0]
 
@@ -74,7 +74,7 @@ def completed(number: None, kind: KeyKind, rules: SourceRules) -> None: ...
 @overload
 def completed(number: IssuedNumber | None, kind: KeyKind, rules: SourceRules) -> IssuedNumber | None: ...
 def completed(number: IssuedNumber | None, kind: KeyKind, rules: SourceRules) -> IssuedNumber | None:
-    """Return a number under the authority that its message names, as the settings write it; else the number."""
+    """Complete a number's authority as the settings write it, if they know it; else return the number."""
     if number is None or number.named is None:
         return number
     authority = rules.recognised(number.named, kind)
@@ -88,7 +88,7 @@ _Values = tuple[str, str, str, str]  # kind, type, and both numbers: no setting 
 
 
 class _Said(NamedTuple):
-    """Pair as a kept message, by its number and name, says it under these settings."""
+    """Change of a number as a kept message (by number and name) gives it under these settings."""
 
     number: int
     name: HospitalMessageName
@@ -99,14 +99,14 @@ _SaidPairs = Mapping[_Values, Sequence[_Said]]
 
 
 class Rereading:
-    """Visits and pairs of merges under the authorities of the settings; `rules` are those of each source."""
+    """Renumber visits and merges under the settings' authorities; `rules` are those of each source."""
 
     def __init__(self, engine: Engine, authorities: Authorities, rules: Mapping[str, SourceRules]) -> None:
         self._engine, self._authorities, self._rules = engine, authorities, rules
         self._given = {source: self._systems(source, one) for source, one in rules.items()}
 
     async def visits(self) -> None:
-        """Store all visits under their numbers.
+        """Renumber all visits.
 
         Raises:
             StoreUnavailable: the store cannot be reached; the next look begins anew.
@@ -118,7 +118,7 @@ class Rereading:
                 locked |= concerned
 
     async def merges(self) -> Counter[tuple[str, str]]:
-        """Store all pairs of merges under their numbers; count those that stay as they were, by source and system.
+        """Renumber all merges; count those that stay as they are, by source and system.
 
         Those are under a system that the settings of their own source do not give, or contradict another pair under the
         right one while no message is kept that an operator could settle.
@@ -149,14 +149,14 @@ class Rereading:
                 yield one
 
     def _is_strange(self, one: StoredChange) -> bool:
-        """Return True for a pair of a patient under a system that the settings of its source do not give."""
+        """Return True for a change of a patient number whose system its source's settings never give."""
         kind, system = one.change.prior.kind, one.change.prior.authority
         if kind != "patient" or system.startswith((_NAMED, _OWN)):
             return False
         return system not in self._given.get(one.message.source, self._authorities.patient_systems)
 
     def _systems(self, source: str, rules: SourceRules) -> frozenset[str]:
-        """Return the systems of all numbers of patients that the rules of a source give."""
+        """Return all systems of patient numbers that the rules of a source give."""
         given = (*rules.authorities, rules.bare.get("patient", Authority()))
         numbers = [self._authorities.number("patient", IssuedNumber("", one), OrderSource(source)) for one in given]
         return frozenset(one.authority for one in numbers)
@@ -180,7 +180,7 @@ class Rereading:
         return replace(told, key=number_text(key)) if key else told
 
     async def _said(self) -> _SaidPairs:
-        """Return the pairs that kept merges say under these settings, by what no setting decides."""
+        """Return the changes that kept merge messages give under these settings, by parts that no setting changes."""
         said: dict[_Values, list[_Said]] = {}
         after = 0
         while messages := await resting(merge_messages(self._engine, MERGE_TYPES, after, MOST)):
@@ -200,7 +200,7 @@ class Rereading:
             yield resolve_change(change, self._authorities, OrderSource(source))
 
     def _completed(self, one: StoredChange) -> ResolvedChange:
-        """Return a pair as it can be completed without its message."""
+        """Return a change completed by the settings, without its message."""
         source = one.message.source
         rules = self._rules.get(source)
         if rules is None:
@@ -209,7 +209,7 @@ class Rereading:
         return ResolvedChange(prior, surviving)
 
     def _number(self, number: HospitalNumber, source: str, rules: SourceRules) -> HospitalNumber:
-        """Return a number under an authority that the settings did not know, or that no message named."""
+        """Return a number with the authority that the settings now give it."""
         if number.authority.startswith(_NAMED):
             namespace, _, system = number.authority.removeprefix(_NAMED).partition("&")
             named = authority_of(namespace, system)
@@ -230,7 +230,7 @@ class Rereading:
         return reason is not None
 
     def _replace(self, before: StoredChange, now: ResolvedChange, told: _Said | None, stays: bool) -> Steps[str | None]:
-        """Store the pair that is right for one that is not, unless that `stays` since another message says it.
+        """Replace a change by the right one; the old one `stays` if another message still gives it.
 
         If it contradicts another, it is held with the message that says it, and the reason returned. Without such a
         message nobody could settle it: then nothing is written, and None returned. What an erasure removed since the
@@ -258,7 +258,7 @@ class Rereading:
 
 
 def _message(body: bytes, rules: SourceRules) -> HospitalMessage | None:
-    """Read a stored message by the rules of its source; None if it is damaged."""
+    """Read a stored message by its source's rules; None if it is damaged."""
     try:
         return read_hospital_message(read(decompressed(body)), rules)
     except (Unreadable, RowUnreadable):
@@ -266,7 +266,7 @@ def _message(body: bytes, rules: SourceRules) -> HospitalMessage | None:
 
 
 def _told(one: StoredChange, every: Iterable[_Said], is_alone: bool) -> _Said | None:
-    """Return what says another pair in place of a stored one: its own message, or one of its source that says it again.
+    """Return the message that gives another change in place of a stored one: its own, or a repetition.
 
     Two hospitals may merge equal numbers: only if the pair `is_alone` with its numbers, another message means it.
     """
@@ -288,17 +288,17 @@ _READING: Final = 3  # with another one all is read anew once, also under the sa
 
 
 class OrderKeys:
-    """Upkeep of the numbers of known orders under the authorities of the settings; `rules` are those of each source."""
+    """Upkeep of stored order numbers under the authorities of the settings; `rules` are those of each source."""
 
     def __init__(self, engine: Engine, authorities: Authorities, rules: Mapping[str, SourceRules]) -> None:
         self._engine, self._authorities, self._rules = engine, authorities, rules
 
     async def run(self) -> None:
-        """Look at the start, and every hour in case a process with older settings was in between."""
+        """Run at the start, and every hour in case a process with older settings wrote meanwhile."""
         await forever(self.once, EVERY, not_done="orders-not-rekeyed")
 
     async def once(self) -> None:
-        """Store all orders under their numbers, unless that was done under these authorities.
+        """Renumber all orders, unless that was done under these settings.
 
         Raises:
             StoreUnavailable: the store cannot be reached; the next look begins anew.
@@ -320,7 +320,7 @@ class OrderKeys:
             get_logger().warning(NOT_READ, source=source, where=system, count=count)
 
     async def is_done(self) -> bool:
-        """Return True if all orders, visits and merges are stored under their numbers of these authorities.
+        """Return True if all orders, visits and merges are stored under the numbers that these settings give.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -341,7 +341,7 @@ class OrderKeys:
 
     @property
     def _digest(self) -> str:
-        """Digest of all that the numbers of known orders depend on."""
+        """Return a digest of all settings that the numbers depend on."""
         rules = [
             (name, one.authorities, sorted(one.bare.items()), one.sending_facilities, one.location_facilities)
             for name, one in sorted(self._rules.items())
@@ -349,7 +349,7 @@ class OrderKeys:
         return sha256(f"{_READING} {self._authorities.digest} {rules}".encode()).hexdigest()
 
     def _read_anew(self, order: KnownOrder) -> KnownOrder:
-        """Return an order with its numbers as they are read by the settings of its source."""
+        """Return an order with its numbers under the settings of its source."""
         rules = self._rules.get(order.source.name)
         if rules is None:
             return order

@@ -1,4 +1,4 @@
-"""Build the sources from the `[[source]]` tables, and report faulty tables.
+"""Build the hospital sources from the `[[source]]` tables, and report faulty tables.
 
 HL7 v2.5.1 §2.A.36 (HD), RFC 8446 (TLS 1.3); decisions D10 and D48. Beyond loopback a source proves who it is, by a
 certificate or by its address, and nobody reads on the way. Certificates are not opened here: `check_files` does it.
@@ -36,7 +36,7 @@ _Refuse = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class HospitalSource:
-    """One `[[source]]`: where it comes in, and how its messages are read.
+    """Hospital source: a `[[source]]` table with its listener and the rules to read its messages.
 
     `place` is its table in the settings, and `formerly` its previous name. The store and the matching know it by the
     first name that it ever had, that of `order_source`. `present_name` is the one of the settings, if it differs. An
@@ -63,11 +63,11 @@ class HospitalSource:
 
     @property
     def stored_name(self) -> str:
-        """Name in the store and in the matching."""
+        """Name in the store and in matching: the source's first one."""
         return self.order_source.name
 
     def as_stored(self, names: Mapping[str, str]) -> HospitalSource:
-        """Return the source under its first name; `names` has that by the present name, if the two differ."""
+        """Return the source under its first name; `names` has the first names of renamed sources."""
         first = names.get(self.name, self.name)
         return replace(self, order_source=replace(self.order_source, name=first), present_name=self.name)
 
@@ -77,7 +77,7 @@ class HospitalSource:
 
 
 def sources_of(configuration: Configuration) -> tuple[HospitalSource, ...]:
-    """Return the sources of the settings.
+    """Return the hospital sources of the settings.
 
     Raises:
         ConfigError: the first faulty key, such as `source[0].peers`; `survey_sources` returns all.
@@ -127,7 +127,7 @@ _REMEDIES: Final = {
 
 
 def authority_of(namespace: str, system: str) -> Authority:
-    """Return an authority of the settings as a message names it (HD)."""
+    """Return an authority in the settings in the form in which messages name it (HD)."""
     for start, kind in _UNIVERSAL.items():
         if system.startswith(start):
             return Authority(namespace, system.removeprefix(start), kind)
@@ -203,13 +203,13 @@ def _rules(table: SourceSettings, facility: Facility | None, named: list[Authori
 
 
 def _facilities(given: Mapping[str, str], site: Site) -> dict[str, FacilityNumbers]:
-    """Return the facilities of the settings by the values that name them, as far as they are known."""
+    """Return the facilities of the settings by the values that name them in messages."""
     known = {value: site.facility(name) for value, name in given.items()}
     return {value: FacilityNumbers(one.name, _bare(one, site)) for value, one in known.items() if one}
 
 
 def _bare(facility: Facility | None, site: Site) -> dict[KeyKind, Authority]:
-    """Return the authorities of a facility's numbers that name none."""
+    """Return the authorities for numbers of a facility that come without one."""
     issuers = _issuers(facility, site)
     return cast("dict[KeyKind, Authority]", {kind: one for kind, one in issuers.items() if kind != "external"})
 
@@ -246,7 +246,7 @@ def _refuse_second(
 
 
 def _refuse_formerly(table: SourceSettings, index: int, tables: Sequence[SourceSettings], refuse: _Refuse) -> None:
-    """Refuse a previous name that another table has, as its name or as its previous one."""
+    """Refuse a former name that another table has, now or formerly."""
     if table.formerly is None:
         return
     if any(one.name == table.formerly for one in tables):
@@ -280,7 +280,7 @@ def _refuse_strangers(table: SourceSettings, refuse: _Refuse) -> None:
 
 
 def _refuse_facilities(table: SourceSettings, site: Site, refuse: _Refuse) -> None:
-    """Refuse values of MSH-4 and PV1-3.4 that name an unknown facility, or stand beside the only one of the source."""
+    """Refuse values of MSH-4 and PV1-3.4 that name an unknown facility, or that contradict the source's only one."""
     for key in ("sending_facilities", "location_facilities"):
         given: dict[str, str] = getattr(table, key)
         if given and table.facility is not None:

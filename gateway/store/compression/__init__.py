@@ -1,1 +1,1 @@
-"""Compression of what the store keeps: numbered dictionaries, and the stored form of resources and studies."""
+"""Compression dictionaries for stored JSON, one numbered file for each kind of row."""

@@ -1,4 +1,4 @@
-"""Dictionaries for compressing rows of the database, a numbered file for each kind of row.
+"""Load compression dictionaries for rows of the database: a numbered file for each kind of row.
 
 https://www.rfc-editor.org/rfc/rfc1951 (DEFLATE). A dictionary is text that most rows of its kind repeat, made from
 invented studies by tests/dictionaries/train.py. A row begins with the number of its dictionary, and can be read only
@@ -21,7 +21,7 @@ _FOLDER: Final = "gateway.store.compression"
 
 
 class Dictionary(NamedTuple):
-    """Row of a dictionary: its number, the kind of rows that it is for, and the SHA-256 digest of its file."""
+    """Entry of a compression dictionary: its number, the kind of rows it is for, and the SHA-256 digest of its file."""
 
     number: int
     kind: str
@@ -50,7 +50,7 @@ _BY_KIND: Final = {one.kind: one.number for one in DICTIONARIES}
 
 
 def number_for(kind: str) -> int:
-    """Return the number of the dictionary for new rows of a kind; `NONE` if the kind has none."""
+    """Return the number of the dictionary that compresses new rows of a kind; `NONE` if the kind has none."""
     return _BY_KIND.get(kind, NONE)
 
 
@@ -77,7 +77,7 @@ def dictionary(number: int) -> bytes:
 
 
 def check_dictionaries() -> None:
-    """Check that every dictionary is there, unchanged. The store does it before it opens a database.
+    """Check that every dictionary file is there and unchanged. The store does this before it opens a database.
 
     Raises:
         ConfigError: a file is missing or damaged.

@@ -1,4 +1,4 @@
-"""Statement text for two databases, the engine that runs it, instants as stored, and the bell that wakes tasks.
+"""Run SQL in one of two databases: statement text, transactions of steps, stored instants, and the bell for new rows.
 
 Carries out no clause of a standard. An engine is Sqlite or Postgres; a statement is written once, with differences
 marked. Any thread may ring the bell once rows are committed. Every waiting task also polls the store at intervals:
@@ -31,7 +31,7 @@ INBOUND: Final[Topic] = "inbound"
 
 
 class Listener:
-    """One waiting task on one event loop. A ring between two waits ends the next wait at once."""
+    """Task that waits on one event loop for the bell. A ring between two waits ends the next wait at once."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class Listener:
 
 
 class Bell:
-    """Bell of one store. `told` gets each topic that this process rings, to pass it on to other processes."""
+    """Bell that wakes tasks waiting for new rows. `told` is called with each topic rung, to tell other processes."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -60,12 +60,12 @@ class Bell:
         self.told: Callable[[Topic], object] = lambda _: None
 
     def ring(self, topic: Topic = OUTBOX) -> None:
-        """Wake every listener to new rows of this topic, in every process that hears the bell."""
+        """Wake every listener to new rows of this topic, in this and all other processes of the database."""
         self.heard(topic)
         self.told(topic)
 
     def heard(self, topic: Topic) -> None:
-        """Wake the listeners of this process."""
+        """Wake the listeners of this process only."""
         for about, listener in self._listeners:
             if about == topic:
                 listener.wake()
@@ -112,17 +112,17 @@ _RACED: Final = "rolled back and done again, since another process wrote the sam
 
 
 def storable(text: str) -> str:
-    """Return a text as a column can hold it; also the form to look it up by."""
+    """Return a text in the form in which a column can hold it; also use it to look the text up."""
     return text if text.isascii() and "\0" not in text else _UNFIT.sub(_REPLACEMENT, text)
 
 
 def uid_key(study_instance_uid: str) -> str:
-    """Return a study's UID as the store keeps it, whatever characters it has."""
+    """Return a study's UID in the form in which the store keeps it, whatever characters it has."""
     return bounded(storable(study_instance_uid))
 
 
 def by_resource(sql: str) -> str:
-    """Return PostgreSQL's SQL, with tests of a resource by the few index rows of this resource."""
+    """Return PostgreSQL's SQL in which index rows are found by their resource rather than by their value."""
     return _OF_RESOURCE.sub(r"\1.resource = \2.\3 AND \1.key + 0 \4", sql)
 
 
@@ -166,12 +166,12 @@ class Statement:
 
 
 class PerDialect(dict[Dialect, Statement]):
-    """Statements of different SQL for one purpose. An engine whose dialect is missing skips the step: no rows."""
+    """SQL for one purpose, by database. An engine whose dialect is missing skips the step: no rows."""
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """SQL that writes many rows: one statement over arrays on PostgreSQL, statements for each row on SQLite.
+    """SQL that writes many rows: one statement over arrays on PostgreSQL, one statement for each row on SQLite.
 
     `columns` are those of a row, with PostgreSQL's types. `{rows}` in `postgresql` is the table of all rows. The step
     returns one row: how many rows the last statement wrote.
@@ -199,7 +199,7 @@ class Bulk:
 
 
 def inserting(table: str, columns: str, conflict: str = "") -> Bulk:
-    """Return the SQL that inserts rows; `conflict` is the clause for rows that are there already."""
+    """Return SQL that inserts rows; `conflict` is the clause for rows that exist already."""
     names = ", ".join(one.split()[0] for one in columns.split(", "))
     placeholders = ", ".join(f":{one}" for one in names.split(", "))
     postgresql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} {conflict}"  # noqa: S608 (constants)
@@ -223,14 +223,14 @@ class Ask(NamedTuple):
 
 
 class Raced(Exception):
-    """Another process wrote the same rows at the same time: the transaction must be run again.
+    """Another process wrote the same rows at the same time: run the transaction again.
 
     On PostgreSQL a statement that runs at the commit says so by `unless_raced`.
     """
 
 
 def unless_raced(value: str, holds: str) -> str:
-    """Return PostgreSQL's SQL for a number, or, where the condition does not hold, for an error that means `Raced`.
+    """Return PostgreSQL's SQL for a number; where the condition does not hold, it raises an error that means `Raced`.
 
     The number is not a constant. A text that is no number is how plain SQL raises, and the server logs the text.
     """
@@ -242,23 +242,23 @@ Work: TypeAlias = Callable[[], Steps[Result]]
 
 
 def ask(statement: Statement | PerDialect, **values: Any) -> Steps[list[Row]]:
-    """Run one statement as a step: `rows = yield from ask(STATEMENT, name=value)`."""
+    """Run one statement as a step of a transaction: `rows = yield from ask(STATEMENT, name=value)`."""
     return (yield Ask(statement, values))
 
 
 def ask_each(statement: Statement, rows: Sequence[Values]) -> Steps[None]:
-    """Run a statement as one step for each row of values, if there are any."""
+    """Run a statement as one step of a transaction, once for each row of values, if there are any."""
     if rows:
         yield Ask(statement, rows)
 
 
 def ask_rows(statement: Bulk, rows: Sequence[Values]) -> Steps[int]:
-    """Write many rows as one step, if there are any; return how many were written."""
+    """Write many rows as one step of a transaction, if there are any; return how many were written."""
     return int((yield Ask(statement, rows))[0][0]) if rows else 0
 
 
 def at_commit(statement: PerDialect, **values: Any) -> Steps[bool]:
-    """Run one statement that writes at the commit; False on an engine whose dialect it lacks. It returns no rows."""
+    """Run one writing statement at the commit; it returns no rows. False if the engine has no such statement."""
     return bool((yield Ask(statement, values, at_commit=True)))
 
 
@@ -280,13 +280,13 @@ class Engine(Protocol):
         """SQL dialect of the engine."""
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """Return the rows of a statement that an index bounds."""
+        """Return the rows of a short statement: an index limits how many rows are read."""
 
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """Return the rows of composed SQL in the engine's dialect that an index bounds."""
+        """Return the rows of composed SQL in the engine's dialect; an index limits how many rows are read."""
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
-        """Return the rows of composed SQL that may take long; with `tries_here` it is often short, and goes by indexes.
+        """Return the rows of composed SQL that may take long; `tries_here`: it goes by indexes and is often short.
 
         Raises:
             StoreTooSlow: the query took longer than that many seconds.
@@ -299,7 +299,7 @@ class Engine(Protocol):
         """Run the work in a transaction and return its result. If the work raises, nothing is written."""
 
     def opened(self) -> AbstractAsyncContextManager[None]:
-        """Open the database while the block runs."""
+        """Keep the database open while the block runs."""
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -312,22 +312,22 @@ def micros(instant: datetime) -> int:
 
 
 def instant(microseconds: int) -> datetime:
-    """Return the instant of a number of microseconds."""
+    """Convert microseconds to an instant."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def moment(microseconds: int | None) -> datetime | None:
-    """Return the instant of a number of microseconds, if there is one."""
+    """Convert microseconds to an instant; None stays None."""
     return None if microseconds is None else instant(microseconds)
 
 
 def instant_text(microseconds: int) -> str:
-    """Return microseconds as a FHIR instant, always with six digits, so that texts sort as the instants do."""
+    """Convert microseconds to a FHIR instant, always with six digits, so that texts sort as the instants do."""
     second, fraction = divmod(microseconds, 1_000_000)
     return f"{_second_text(second)}.{fraction:06d}Z"
 
 
 @lru_cache(maxsize=1024)
 def _second_text(second: int) -> str:
-    """Return a second since 1970; what is served together was often stored in the same one."""
+    """Return a second since 1970 as text; cached, since what is served together was often stored in the same second."""
     return instant(second * 1_000_000).isoformat(timespec="seconds").removesuffix("+00:00")

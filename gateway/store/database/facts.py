@@ -1,4 +1,4 @@
-"""Store named values about the whole database (table `fact`), requests to the running service, and acts of operators.
+"""Store facts about the whole database (name and value), requests to the running service, and operators' acts.
 
 Carries out no clause of a standard; decisions D8, D11, D35. Patient ids are made with the site key, so another key is
 refused. The service looks for new requests every second. An act has its user, host, time, and reason, which may be
@@ -26,7 +26,7 @@ _GET: Final = Statement("SELECT value FROM fact WHERE name = :name")
 
 
 async def claimed(engine: Engine, name: str, value: str) -> str:
-    """Return the value of a fact; store this value first if the fact has none."""
+    """Return the value of a fact; if it has none, store this value first."""
 
     def work() -> Steps[str]:
         yield from ask(_CLAIM, name=name, value=value)
@@ -55,7 +55,7 @@ _FORGET: Final = Statement("DELETE FROM control WHERE done < :before")
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Request to the service. The argument of `refresh` and `rerender` is a study id."""
+    """Request to the running service. The argument of `refresh` and `rerender` is a study id."""
 
     number: int
     verb: str
@@ -63,13 +63,13 @@ class Control:
 
 
 class Controls:
-    """Requests table, for commands that ask and for the service that answers."""
+    """Table of requests, written by commands and answered by the running service."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def ask(self, verb: str, argument: str) -> None:
-        """Insert a request to the service."""
+        """Insert a request to the running service."""
         await self._engine.do(lambda: ask(ASK, verb=verb, argument=argument, asked=micros(clock.now())))
 
     async def open(self, most: int) -> list[Control]:
@@ -93,7 +93,7 @@ _NOTE: Final = Statement(
 
 
 class Actor(NamedTuple):
-    """Operating system user who acts, and the machine."""
+    """Operating system user who runs a command, and the machine."""
 
     user: str
     host: str
@@ -113,7 +113,7 @@ def actor() -> Actor:
 
 
 def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
-    """Write an act to the audit, in the act's own transaction, with the user and host of this process.
+    """Write an operator's act to the audit, in the act's own transaction, with the user and host of this process.
 
     `argument` has names and ids, `reason` the operator's words or nothing; `now` is in microseconds.
     """

@@ -39,14 +39,14 @@ _BASE64: Final = re.compile(rb'("data":")([A-Za-z0-9+/]{16,}={0,2})(?=")')
 
 
 def compressed(kind: str, data: bytes) -> bytes:
-    """Return JSON as the bytes of a row of this kind: a type of resource, or a name in dictionaries.py."""
+    """Compress JSON for a row of this kind: a type of resource, or a name in dictionaries.py."""
     number = number_for(kind)
     stream = _ready(number).copy()
     return b"".join((bytes((number,)), stream.compress(data), stream.flush()))
 
 
 def decompressed(row: bytes) -> bytes:
-    """Return the JSON of a row; plain JSON is returned as it is.
+    """Decompress the JSON of a row; plain JSON is returned as it is.
 
     Raises:
         RowUnreadable: the row is damaged, or was written by a newer release.
@@ -64,7 +64,7 @@ def decompressed(row: bytes) -> bytes:
 
 
 def stored_version(kind: str, head: bytes, tail: bytes) -> bytes:
-    """Return the row of a resource: its JSON before and after `versionId` and `lastUpdated`."""
+    """Return the row of a resource, from its JSON before and after `versionId` and `lastUpdated`."""
     return compressed(kind, head + _STAMP + _BASE64.sub(_without_base64, tail))
 
 
@@ -83,12 +83,12 @@ def served_version(row: bytes, version: int, updated: int) -> bytes:
 
 @cache
 def _ready(number: int) -> Any:
-    """Return a compressor that has read its dictionary; it is copied for each row."""
+    """Return a compressor prepared with a dictionary; callers copy it for each row."""
     return zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, _MEMORY, zdict=dictionary(number))
 
 
 def _without_base64(match: re.Match[bytes]) -> bytes:
-    """Return base64 data as its length and its bytes, if encoding them again gives the same."""
+    """Replace base64 text by its length and its bytes, if encoding them again gives the same text."""
     name, text = match.groups()
     if len(text) % 4:
         return match[0]
@@ -130,7 +130,7 @@ _READ: Final[dict[type, Build]] = {bytes: bytes.fromhex, datetime: datetime.from
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value that JSON does not know as one that it knows; its parts may still be of either kind."""
+    """Convert one value that the JSON encoder does not know; its parts may still need conversion."""
     if is_dataclass(value):
         return {name: getattr(value, name) for name in _names(value.__class__)}
     if isinstance(value, frozenset):
@@ -143,7 +143,7 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_as_json)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """State of a study that the next ingest compares with: the mapped study, its content version, and its facts."""
+    """Stored state of a study that the next ingest compares with: mapped study, content version, and facts."""
 
     study: Study
     version: str = ""
@@ -151,7 +151,7 @@ class Kept:
 
 
 def packed(value: Any) -> bytes:
-    """Return a dataclass of the model, or JSON, as compressed JSON."""
+    """Compress a dataclass of the model, or JSON."""
     kind = _STATE if isinstance(value, Kept) else _RECEIVED
     return compressed(kind, encoded(value))
 
@@ -162,17 +162,17 @@ def encoded(value: Any) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """Return the JSON that was packed."""
+    """Decompress what `packed` compressed, to JSON."""
     return json.loads(decompressed(data))
 
 
 def kept(data: bytes) -> Kept:
-    """Return the `Kept` that was packed."""
+    """Decompress a stored `Kept`."""
     return rebuilt(Kept, unpacked(data))
 
 
 def rebuilt(kind: type[Made], value: Any) -> Made:
-    """Return the dataclass from the JSON that `encoded` made of it. Keys that are no longer fields are left out."""
+    """Rebuild a dataclass from the JSON that `encoded` made of it. Keys that are no longer fields are left out."""
     return cast(Made, _builder(cast(Any, kind))(value))
 
 

@@ -32,7 +32,7 @@ _TAKE_ALONE: Final = PerDialect({"postgresql": Statement(f"SELECT pg_advisory_xa
 
 
 class Outdated(Exception):
-    """Another process wrote the study since it was read. It must be fetched and mapped again."""
+    """Another process wrote the study since it was read. Fetch and map it again."""
 
 
 def study(study_id: str) -> str:
@@ -46,17 +46,17 @@ def patient(patient_id: str) -> str:
 
 
 def uid(study_instance_uid: str) -> str:
-    """Return the name of the lock of what is known by a study's UID."""
+    """Return the name of the lock of everything known under a study's UID."""
     return f"uid {study_instance_uid}"
 
 
 def take(names: Iterable[str] = ()) -> Steps[None]:
-    """Take the locks of these names, as the first step of a transaction. Waits while somebody holds all."""
+    """Take the named locks, as the first step of a transaction. Waits while a process holds all studies."""
     yield from ask(_TAKE, numbers=" ".join(map(str, sorted(map(_number, names)))))
 
 
 def take_alone() -> Steps[None]:
-    """Hold the place of all studies, as the first step: every ingest has committed, and none begins."""
+    """Lock all studies, as the first step of a transaction: every ingest has committed, and none begins."""
     yield from ask(_TAKE_ALONE)
 
 

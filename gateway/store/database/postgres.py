@@ -1,4 +1,4 @@
-"""PostgreSQL engine of the store, with asyncpg connection pools, for several gateway processes.
+"""PostgreSQL engine of the store, over asyncpg connection pools; several gateway processes may share the database.
 
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
 the row of `tick` last, until its commit, so that instants are in commit order (D29). The server ends the session of a
@@ -43,7 +43,7 @@ _UNUSED: Final = 60.0  # seconds after which the pool gets a connection back, wh
 
 
 class KeptConnections:
-    """Connections of a pool, lent to one user at a time; the last one used is lent first.
+    """Connections kept from a pool and lent to one user at a time; the last one used is lent first.
 
     `interface_error` is asyncpg's error for a connection that the pool took back itself, since it was lost.
     """
@@ -130,7 +130,7 @@ _TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 
 
 class SharedBell:
-    """Carrier of rings. `connect` opens a connection; `errors` are the errors of one that cannot be used."""
+    """Carry rings of the bell between processes (LISTEN/NOTIFY). `errors` are those of an unusable connection."""
 
     def __init__(
         self, bell: Bell, connect: Callable[[], Awaitable[Any]], errors: tuple[type[BaseException], ...]
@@ -142,7 +142,7 @@ class SharedBell:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Carry rings while the block runs."""
+        """Pass rings on to and from other processes while the block runs."""
         loop = asyncio.get_running_loop()
         self._bell.told = lambda topic: loop.call_soon_threadsafe(self._note, topic)
         task = asyncio.create_task(self._run())
@@ -162,7 +162,7 @@ class SharedBell:
             await clock.sleep(_BELL_PAUSE)
 
     async def _carry(self) -> None:
-        """Carry rings until the connection is lost."""
+        """Pass rings on until the connection is lost."""
         connection = await self._connect()
         try:
             self._is_lost = False
@@ -221,7 +221,7 @@ _MIGRATION_LOCK: Final = 0x6761_7465  # any number that no other program uses
 
 
 class _Open(NamedTuple):
-    """Connections of an open database: for quick queries, for long queries, and for leases alone."""
+    """Connections of an open database: for quick queries, for long queries, and only for leases."""
 
     quick: KeptConnections
     slow: Any
@@ -252,7 +252,7 @@ class Postgres:
 
     @property
     def ahead(self) -> Postgres:
-        """Same database over the connections for leases: a lease's renewal must not wait for other work (D33)."""
+        """Return this database over the connections for leases: renewing one must not wait for other work (D33)."""
         return _Ahead(self)
 
     @asynccontextmanager
@@ -307,7 +307,7 @@ class Postgres:
             return cast(Sequence[Row], await self._opened().quick.fetch(sql, *values))
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
-        """Return the rows of composed SQL that may take long: `tries_here` is for SQLite, the server never waits."""
+        """Return the rows of composed SQL that may take long; `tries_here` has no effect here."""
         with self._mapped():
             async with self._opened().slow.acquire() as connection:
                 try:
@@ -331,7 +331,7 @@ class Postgres:
         raise StoreUnavailable("a transaction was rolled back again and again")
 
     def room(self) -> None:
-        """Return None: the free space on the server's disk is not known here."""
+        """Return None: this process does not know the free space on the server's disk."""
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[Any]:
@@ -350,7 +350,7 @@ class Postgres:
         return self._open
 
     async def _drive(self, connection: Any, steps: Steps[Result]) -> Result:
-        """Run each statement that the steps ask for, commit, and return the result of the last step."""
+        """Run each statement that the steps ask for, then commit; return the result of the last step."""
         bound: list[Any] = []
         try:
             asked = next(steps)
@@ -367,7 +367,7 @@ class Postgres:
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
-        """Map errors of the library by code and class, never by text, since the text may hold values of a row."""
+        """Convert errors of the library by code and class, never by text, since the text may hold values of a row."""
         try:
             yield
         except self._library.TransactionRollbackError:
@@ -382,7 +382,7 @@ class Postgres:
 
 
 class _Ahead(Postgres):
-    """Engine that uses the connections for leases."""
+    """The same database over the connections that are kept for leases."""
 
     def __init__(self, engine: Postgres) -> None:
         self._engine, self._library = engine, engine._library
@@ -406,7 +406,7 @@ async def _transaction(connection: Any) -> AsyncIterator[None]:
 
 
 async def _bind(connection: Any, asked: Ask, bound: list[Any]) -> list[Row]:
-    """Send the values of a statement for the commit, and add its cursor to those that are bound.
+    """Send the values of a statement that runs at the commit, and add its cursor to `bound`.
 
     https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-QUERY-CONCEPTS: the server keeps both as a
     portal, which SQL knows as a cursor. A statement that writes does not begin, and has no snapshot, before `MOVE`.
@@ -438,4 +438,4 @@ async def _run(connection: Any, asked: Ask) -> list[Row]:
 
 
 async def _as_it_is(_: Any) -> None:
-    """Reset nothing when a connection returns to its pool: no transaction leaves session state behind."""
+    """Leave a connection as it is when it returns to its pool: no transaction leaves session state behind."""

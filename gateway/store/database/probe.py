@@ -1,4 +1,4 @@
-"""Check that the database can be written, by a small write every two seconds, and note when the disk is full.
+"""Probe the database by a small write every two seconds, note a full disk, and read the database's revision.
 
 https://sqlite.org/rescode.html (SQLITE_FULL), https://www.postgresql.org/docs/current/errcodes-appendix.html (53100
 disk_full); decision D38. A write that hangs is neither cancelled nor waited for: readers get the last known state.
@@ -34,14 +34,14 @@ _GROW: Final = {"postgresql": Statement("SELECT pg_export_snapshot()")}
 
 
 class NoRoom:
-    """Time at which a write last found no room on the disk. Each engine has one."""
+    """Time of the last write that failed since the disk was full. Each engine has one."""
 
     def __init__(self) -> None:
         self._at: float | None = None
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note the time if the block's write fails because the disk is full."""
+        """Note the time if a write in the block fails since the disk is full."""
         try:
             yield
         except StoreUnavailable as error:
@@ -63,7 +63,7 @@ class Probed(Engine, Protocol):
 
 
 class StoreProbe:
-    """Probe of the store by repeated small writes. `name` is unique to this process."""
+    """Repeated small writes that tell if the store takes writes. `name` is unique to this process."""
 
     def __init__(self, engine: Probed, name: str) -> None:
         self._engine, self._name = engine, f"probe-{name}"
@@ -73,7 +73,7 @@ class StoreProbe:
         self._words, self._has_written = "", False
 
     async def once(self) -> None:
-        """Write once, and keep the outcome."""
+        """Write once, and remember the outcome."""
         self._begun = clock.monotonic()
         try:
             room = await asyncio.to_thread(self._engine.room)
@@ -91,14 +91,14 @@ class StoreProbe:
 
     @property
     def trouble(self) -> Trouble:
-        """Trouble that keeps the store from taking writes; empty if none is known."""
+        """Reason why the store takes no writes now; empty if none is known."""
         if self._begun is not None and clock.monotonic() - self._begun > DEADLINE:
             return LOST
         return FULL if not self._found and self._engine.no_room else self._found
 
     @property
     def is_well(self) -> bool:
-        """True if the last write was done, and not long ago."""
+        """True if the last write succeeded, and not long ago."""
         return self._has_written and not self.trouble and self.silent < STUCK
 
     @property
@@ -112,7 +112,7 @@ class StoreProbe:
         return clock.monotonic() - self._ended
 
     def _work(self) -> Steps[None]:
-        """Insert and delete a row of this process's own, which no other process waits for."""
+        """Insert and delete a row that belongs to this process only, so that no other process waits for it."""
         yield from ask(_PUT, name=self._name)
         yield from ask(_TAKE, name=self._name)
         if statement := _GROW.get(self._engine.dialect):
@@ -132,12 +132,12 @@ _TOO_NEW: Final = (
 
 
 def newest() -> str:
-    """Return the revision of this release: the number at the start of the last script's name."""
+    """Return the database revision of this release: the number at the start of the last script's name."""
     return revisions()[-1]
 
 
 def revisions() -> list[str]:
-    """Return every revision of this release in order."""
+    """Return every database revision of this release, in order."""
     return sorted(path.name.partition("_")[0] for path in _SCRIPTS.glob("[0-9]*.py"))
 
 

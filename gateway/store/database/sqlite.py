@@ -36,7 +36,7 @@ _PRIVATE: Final = 0o600
 
 
 class HolderLock:
-    """Lock file of one database. Its owner writes into it the names under which it holds leases."""
+    """Lock file of one database. The process that holds it writes into it the names under which it holds leases."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,7 +58,7 @@ class HolderLock:
         return self._dead - self._own
 
     def forget(self, holders: frozenset[str]) -> None:
-        """Drop these holders from the dead ones, once their leases are ended."""
+        """Forget these dead holders, once their leases are ended."""
         self._dead -= holders
 
     def release(self) -> None:
@@ -83,7 +83,7 @@ class HolderLock:
         return True
 
     def _say(self) -> None:
-        """Write the names of this process's holders. If that fails, the next process waits for the leases to expire."""
+        """Write this process's holders to the file. If that fails, the next process waits until leases expire."""
         if self._file is not None:
             names = "\n".join(sorted(self._own)).encode()
             try:
@@ -127,14 +127,14 @@ class _Open(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Work for the writer thread, and the future that its loop settles with the result."""
+    """Work for the writer thread, and the future for its outcome."""
 
     work: Work[Any]
     future: asyncio.Future[Any]
 
 
 class _Told(NamedTuple):
-    """Outcome of work: its result, or the error that ended it."""
+    """Outcome of work in the writer thread: the result, or the error that ended it."""
 
     future: asyncio.Future[Any]
     result: Any = None
@@ -155,7 +155,7 @@ class Sqlite:
         self._has_writer = True
 
     def beside(self) -> Sqlite:
-        """Return the same database for another event loop: it reads over its own connections, and this one writes."""
+        """Return this database for another event loop: its own connections for reading, the same writer thread."""
         twin = copy(self)
         twin._open, twin._has_writer = None, False
         return twin
@@ -179,7 +179,7 @@ class Sqlite:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Run the writer thread while the block runs, then until the queue is empty."""
+        """Run the writer thread while the block runs, and afterwards until its queue is empty."""
         with closing(await asyncio.to_thread(self._connect, writes=True)) as writer:
             thread = threading.Thread(target=self._write, args=(writer,), name="store-writer", daemon=True)
             thread.start()
@@ -203,7 +203,7 @@ class Sqlite:
             raise unavailable(error, _NOWHERE) from None
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
-        """Return the rows of a long query, read in a thread of its own; if it `tries_here`, a short one on the loop.
+        """Return the rows of a long query, read in a thread; with `tries_here`, first try it shortly on the loop.
 
         The thread costs as much as a short query.
         """
@@ -242,7 +242,7 @@ class Sqlite:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Lock the file for this one service while the block runs (D8).
+        """Lock the file while the block runs, so that only this one service uses it (D8).
 
         Raises:
             ConfigError: another service has the lock.
@@ -259,7 +259,7 @@ class Sqlite:
             yield
 
     def make_file(self) -> None:
-        """Create the file if it is missing, readable by its owner alone.
+        """Create the file if it is missing, readable only by its owner.
 
         Raises:
             StoreUnavailable: the file cannot be created.
@@ -306,11 +306,11 @@ class Sqlite:
 
 
 class _IsLong(Exception):
-    """A query that the loop has no time for."""
+    """Query that takes too long to run on the event loop."""
 
 
 def _tried(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-    """Return the rows of a query that takes no longer than `_SHORT`.
+    """Run a query on the event loop, but for no longer than `_SHORT`.
 
     Raises:
         _IsLong: it takes longer.
@@ -339,7 +339,7 @@ def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], secon
 
 
 def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_Told]:
-    """Run all work of a batch in one transaction, and return each outcome."""
+    """Run the work of a batch in one transaction, and return each outcome."""
     do = _one if len(batch) > 1 else _alone
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -353,7 +353,7 @@ def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_
 
 
 def _alone(connection: sqlite3.Connection, asked: _Asked) -> _Told:
-    """Run work that has the transaction to itself."""
+    """Run work that has a transaction of its own."""
     try:
         return _Told(asked.future, _drive(connection, asked.work()))
     except Exception as error:
@@ -382,7 +382,7 @@ def _shown(error: Exception) -> Exception:
 
 
 def _settle(told: Sequence[_Told]) -> None:
-    """Have each loop settle the futures of its work, all in one turn."""
+    """Pass the outcomes to the futures of their event loops, in one turn of each loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Told]] = {}
     for one in told:
         by_loop.setdefault(one.future.get_loop(), []).append(one)
@@ -430,7 +430,7 @@ def _run(connection: sqlite3.Connection, asked: Ask) -> list[Row]:
 
 @contextmanager
 def _mapped(path: Path | None = None) -> Iterator[None]:
-    """Map errors of the library. `path` is named where the file is opened."""
+    """Convert errors of the library. `path` is the file to name in the error when it is opened."""
     try:
         yield
     except _OF_THE_LIBRARY as error:

@@ -26,7 +26,7 @@ class DatabasePlace(NamedTuple):
 
 
 class TroubleRow(NamedTuple):
-    """Words for an error code, and the remedy. `of` is the part of the location that follows the words."""
+    """Explanation of an error code, and the remedy. `of` is the part of the location that follows the explanation."""
 
     words: str
     of: Literal["user", "address", "name", "file", ""]
@@ -209,7 +209,7 @@ def place_of(url: str) -> DatabasePlace:
 
 
 def _shorter(code: str) -> Iterator[str]:
-    """Yield the code, then the codes of its more general kinds."""
+    """Yield the code, then the codes of its more and more general kinds."""
     yield code
     if code.startswith("SQLITE_"):
         while (code := code.rpartition("_")[0]) != "SQLITE":
@@ -219,7 +219,7 @@ def _shorter(code: str) -> Iterator[str]:
 
 
 def _said(row: TroubleRow, place: DatabasePlace) -> str:
-    """Return the words of a row, with as much of the location as the row names and is known."""
+    """Return the explanation of a row, with as much of the location as is known."""
     at = f" at {place.address}" if place.address else ""
     behind = {
         "user": f"{f' for user {place.user}' if place.user else ''}{at}",

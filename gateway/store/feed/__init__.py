@@ -1,1 +1,1 @@
-"""Database code for sending HL7 v2 messages: outbox, messages, lanes (one study's messages), leases, ledger."""
+"""Store what the HL7 feed needs: outbox, messages, lanes (one study's messages), leases, and the ledger."""

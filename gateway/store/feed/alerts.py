@@ -1,4 +1,4 @@
-"""Read what alerts are computed from, and store the alerts that stand.
+"""Read the facts that alert conditions are computed from, and store the alerts that are open.
 
 Carries out no clause of a standard; decision D37. Read are ages and counts of waiting, stopped and refused messages.
 Stored are the rows concerned, the addresses notified, and operators' acknowledgements.
@@ -111,7 +111,7 @@ class WatchedDestination:
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """State of the feed to one destination: up to `MOST` rows of each kind, ages in seconds.
+    """Facts about the feed to one destination: up to `MOST` rows of each kind, ages in seconds.
 
     `critical` are overdue critical causes, and `critical_blocked` those that cannot be sent unless a person acts.
     `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
@@ -172,7 +172,7 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
 
 
 async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
-    """Return the rows of a finished plan with the studies it lacks; then its critical rows, finished or not."""
+    """Return the rows of a finished plan with the studies it could not plan; and all its critical rows."""
     standing = await in_force_of(engine, name)
     key = {"destination": name, "most": MOST}
     planned: dict[int, str] = {}
@@ -186,7 +186,7 @@ async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
 
 
 async def unrouted(engine: Engine) -> tuple[str, ...]:
-    """Return the study of every cause that no destination takes, up to `MOST`."""
+    """Return the studies with a cause that no destination takes, up to `MOST`."""
     return _studies(await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))
 
 
@@ -207,7 +207,7 @@ async def _unaccepted(engine: Engine, watched: WatchedDestination, now: datetime
 
 
 def _lanes(rows: Sequence[Row]) -> Cases:
-    """Return each lane under a digest as its number: a lane held for another reason, or again, is a new case."""
+    """Return held lanes as cases, each under a digest: a lane held again, or for another reason, is a new case."""
     digests = {str(row[0]): hashlib.sha256("\x1f".join(map(str, row)).encode()).digest() for row in rows}
     return {int.from_bytes(digest[:7], "big"): study_id for study_id, digest in digests.items()}
 
@@ -239,7 +239,7 @@ _ACKNOWLEDGE: Final = Statement(
 
 
 class AlertCase(NamedTuple):
-    """Row that an alert concerns: its start (microseconds), and its study, empty if it has none.
+    """Case of an alert, such as one message: its start (microseconds), and its study, empty if it has none.
 
     `is_mild`: it escalates to nobody.
     """
@@ -251,7 +251,7 @@ class AlertCase(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StandingAlert:
-    """Alert of a condition at a destination: the rows it concerns, and the notified addresses.
+    """Stored alert of a condition at a destination: its cases, and the addresses that were notified.
 
     `cases` are rows by their number (0: the condition as a whole); without cases, the alert is over. `told` maps each
     address to the cases it was notified of. `studies` are those of a condition as a whole or, once it is over, of the
@@ -275,7 +275,7 @@ class StandingAlert:
 
 
 async def standing_alerts(engine: Engine) -> list[StandingAlert]:
-    """Return every alert that stands, or whose end is not yet notified to every address.
+    """Return every stored alert: those that hold, and those whose end is not yet posted to every address.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -284,7 +284,7 @@ async def standing_alerts(engine: Engine) -> list[StandingAlert]:
 
 
 def store_alerts(alerts: Sequence[StandingAlert]) -> Steps[None]:
-    """Store alerts as they are now, and delete those that are over and fully notified.
+    """Store alerts as they are now, and delete those that have ended and whose end was posted everywhere.
 
     Acknowledgements made meanwhile stay.
     """
@@ -294,7 +294,7 @@ def store_alerts(alerts: Sequence[StandingAlert]) -> Steps[None]:
 
 
 def acknowledge_alerts(code: str, destination: str | None, who: str, now: int) -> Steps[list[StandingAlert]]:
-    """Acknowledge the standing alerts of a condition, at one destination or at all; return them as they were before."""
+    """Acknowledge the alerts of a condition, at one destination or all; return them as they were before."""
     rows = yield from ask(_OF_CODE, code=code)
     alerts = [one for one in map(_alert, rows) if one.cases and destination in {None, one.destination}]
     for alert in alerts:

@@ -81,7 +81,7 @@ class CancelledItem:
 
     @property
     def number(self) -> int:
-        """Number of this version of the report, open since then, as a case of an alert."""
+        """Number of this version of the report for an alert's cases; another version is another case."""
         text = f"{self.report_id} {self.version} {self.since}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
@@ -92,11 +92,11 @@ class CancelledItem:
 
 
 class ItemChanged(Exception):
-    """The report is not any more as the operator saw it: nothing was decided."""
+    """The report has changed since the operator saw it: nothing was decided."""
 
 
 async def open_items(engine: Engine, most: int) -> list[CancelledItem]:
-    """Return the open items, the oldest first.
+    """Return the items that are still open, the oldest first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -105,18 +105,18 @@ async def open_items(engine: Engine, most: int) -> list[CancelledItem]:
 
 
 async def item_of(engine: Engine, report_id: str) -> CancelledItem | None:
-    """Return the item of a report; None if AutoScribe did not cancel it."""
+    """Return the item of a report; None if AutoScribe did not cancel the report."""
     rows = await engine.fetch(_OF_REPORT, report_id=report_id)
     return _item(rows[0]) if rows else None
 
 
 async def items_of_studies(engine: Engine, study_ids: Sequence[str]) -> list[CancelledItem]:
-    """Return all items of these studies, decided or not."""
+    """Return all items of these studies, whether decided or not."""
     return [_item(row) for row in await engine.fetch(_OF_STUDIES, study_ids=json.dumps(list(study_ids)))]
 
 
 def put_items(study_id: str, items: Sequence[Mapping[str, Any]], known: Decisions, now: int) -> Steps[None]:
-    """Store the items of an ingested study, and end all others of it; `known` are those that the ingest read."""
+    """Store the items of an ingested study and end its others; `known` are those that the ingest read."""
     if known:
         yield from ask(_END, study_id=study_id, report_ids=json.dumps([one["report_id"] for one in items]))
     if items:
@@ -124,7 +124,7 @@ def put_items(study_id: str, items: Sequence[Mapping[str, Any]], known: Decision
 
 
 def withdrawn(items: Sequence[CancelledItem], reason: str, now: int) -> Steps[None]:
-    """Decide that cancelled reports of one study are withdrawn: the service ingests the study again, and sends it.
+    """Record that cancelled reports of a study are to be withdrawn; the service ingests it again and sends that.
 
     Raises:
         ItemChanged: one of them is another version by now, or is withdrawn already.
@@ -155,7 +155,7 @@ def count_withdrawal(study_id: str, now: int) -> Steps[bool]:
 
 
 def left(item: CancelledItem, reason: str, now: int) -> Steps[None]:
-    """Leave a cancelled report as it is.
+    """Record that a cancelled report is left as it is: no withdrawal is sent.
 
     Raises:
         ItemChanged: it is another version by now, or no longer open.

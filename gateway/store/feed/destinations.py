@@ -1,4 +1,4 @@
-"""Rename a destination with all that is stored of it, and close the messages to one that left the settings.
+"""Rename destinations in the database, and close the open work of those that left the settings.
 
 Carries out no clause of a standard; decisions D31, D34.
 Proved by tests/contract/test_seen_there.py and tests/contract/test_renaming.py.
@@ -43,7 +43,7 @@ _SAID_TWICE: Final = Statement(
 
 
 def _as_before(state: str, *before: str) -> Statement:
-    """Return the update of rows under the new name where the former name, forgotten at first, has such rows too."""
+    """Return an update that settles rows of the new name which the former name has already, in one of those states."""
     return Statement(
         f"UPDATE outbox SET state = '{state}', reason = 'renamed', settled = :now"  # noqa: S608 (constants)
         " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1"
@@ -71,7 +71,7 @@ _MOVE_FACT: Final = Statement("UPDATE fact SET name = :new WHERE name = :old")
 
 
 class NotRenamed(Exception):
-    """The destination cannot take over the name: messages stand under both, or one of them was renamed to `name`."""
+    """The destination cannot take the name: messages exist under both names, or one was renamed to `name`."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class NotRenamed(Exception):
 
 
 def renamed(old: str, new: str, now: int) -> Steps[bool]:
-    """Move everything under the old name to the new one; False if there is nothing, or it was moved before.
+    """Move everything stored under the old name to the new one; False if there is nothing, or it was moved before.
 
     Raises:
         NotRenamed: there are messages under both names, or one of them was renamed since.
@@ -103,7 +103,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
 
 
 def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
-    """True if the new name has not yet taken over the old one.
+    """True if the new name has not yet replaced the old one.
 
     Raises:
         NotRenamed: there are messages under both names, or one of them was renamed since.
@@ -129,13 +129,13 @@ async def known_as(engine: Engine, name: str, formerly: str) -> str:
 
 
 async def now_called(engine: Engine, name: str) -> str:
-    """Return the present name of a destination once called this; empty if the name is unchanged."""
+    """Return the present name of a destination that was once called this; empty if it was not renamed."""
     rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][0]) if rows else ""
 
 
 async def origin(engine: Engine, name: str) -> str:
-    """Return the first name of a destination, from which control ids are made."""
+    """Return the first name that a destination ever had; control ids are made from it."""
     rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][1] if rows else "") or name
 
@@ -156,7 +156,7 @@ def _row(name: str) -> Steps[dict[str, Any]]:
 
 
 def _take_over(old: str, new: str) -> Steps[None]:
-    """Exchange the two rows, with lease and pause; no process holds the old name any more.
+    """Move the destination's row to the new name, with lease and pause, and end the leases under both names.
 
     The holders of both leases lose them, and the next holder waits until both have expired.
     """
@@ -266,7 +266,7 @@ class OpenWork:
 
 @dataclass(frozen=True, slots=True)
 class ClosedWork:
-    """Counts of closed work: outbox rows not sent, messages not sent, and messages that may have arrived."""
+    """Counts of closed work: outbox rows, messages not sent, and messages that may have arrived."""
 
     untold: int
     unsent: int
@@ -274,11 +274,11 @@ class ClosedWork:
 
 
 class StillServed(Exception):
-    """Another process sends to the destination: nothing was closed."""
+    """Another process still sends to the destination: nothing was closed."""
 
 
 async def known(engine: Engine) -> list[str]:
-    """Return the present name of every destination that the database has ever known, in order.
+    """Return the present names of all destinations that the database has ever known, sorted.
 
     A former name is included while outbox rows stand under it.
     """
@@ -291,7 +291,7 @@ async def known(engine: Engine) -> list[str]:
 
 
 async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[OpenWork]:
-    """Count the open work of each destination in the database, except for those `but`; `most` bounds each count.
+    """Count the open work of each destination in the database, except those in `but`; `most` bounds each count.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -309,7 +309,7 @@ async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Op
 
 
 def retired(destination: str, reason: str, now: int, at: int) -> Steps[ClosedWork]:
-    """Close the open work of a destination; `now` in microseconds, `at` the same instant by the database's clock.
+    """Close all open work of a destination; `now` in microseconds, `at` the same instant by the database's clock.
 
     Raises:
         StillServed: another process sends there.
@@ -330,7 +330,7 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[ClosedWor
 
 
 def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[tuple[int, int]]:
-    """Close what may have been sent of a study, since the receiver has it; return the counts of rows and messages.
+    """Close what may have been sent of a study, since an operator saw it at the receiver; return the counts closed.
 
     Later work goes on, and so do withdrawals.
     """

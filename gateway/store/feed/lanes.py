@@ -1,4 +1,4 @@
-"""Free a stopped lane (a study's messages to one destination), and take over what a sending process left.
+"""Free held lanes (a study's messages to one destination), run circuit breakers, and recover after another sender.
 
 Carries out no clause of a standard; decisions D13, D18, D32, D33. An older message never follows a newer one that
 includes all of it. A message whose bytes were deleted or altered cannot be sent. The breaker stops sending while the
@@ -105,7 +105,7 @@ _BY_HAND: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class FreedLane:
-    """Counts of a freed lane's messages: queued again, sent again because in doubt, superseded, or given up.
+    """Counts of messages of a freed lane: queued again, sent again because in doubt, superseded, or given up.
 
     `waiting` counts outbox rows that are composed now.
     """
@@ -118,7 +118,7 @@ class FreedLane:
 
     @property
     def is_nothing(self) -> bool:
-        """True if nothing of the lane was held."""
+        """True if the lane had nothing to free."""
         return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
 
 
@@ -180,7 +180,7 @@ _PROBES: Final = Statement(
 
 
 async def breaker_state(engine: Engine, destination: str) -> tuple[str, int]:
-    """Return why a destination is paused or its breaker open, and since when (microseconds); else empty and 0.
+    """Return why a destination is paused or its breaker open, and since when (microseconds); else "" and 0.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -203,7 +203,7 @@ def open_breaker(destination: str, reason: str, now: int) -> Steps[bool]:
 
 
 def close_breaker(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS) -> Steps[bool]:
-    """Close the breaker if it is open for one of these reasons, and make refused messages due; False if it is not."""
+    """Close the breaker if it is open for one of these reasons, and queue the refused messages at once; else False."""
     yield from locked(destination)
     is_closed = bool((yield from ask(_CLOSE, name=destination, reasons=json.dumps(reasons))))
     if is_closed:
@@ -213,7 +213,7 @@ def close_breaker(destination: str, now: int, reasons: Sequence[str] = BREAKER_R
 
 
 def free_refused_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[bool]:
-    """Free the lanes, or one lane, held only because a message was refused for now; True if there are any.
+    """Free lanes that are held only because a message was refused for now; True if there were any.
 
     The attempts of their messages restart from 0. With `due`, the attempts stay, and the messages wait until then.
     """
@@ -227,7 +227,7 @@ def free_refused_for_now(destination: str, study_id: str = "", due: int = 0) -> 
 
 
 async def probe(engine: Engine, destination: str, now: int) -> Head | None:
-    """Choose the message to probe with and make it due at `now`: critical first, then sent before, then the oldest.
+    """Choose the message to probe with, and make it due at `now`: critical ones first, then sent ones, then the oldest.
 
     A message that was sent and waits again was refused, or is in doubt. Only the first message of a lane qualifies.
 
@@ -276,7 +276,7 @@ _REFUSED: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StoredAck:
-    """Outcome of an acknowledgement, with the result of its message if it was `written`.
+    """Outcome of storing an acknowledgement; with the message's result, if that was `written`.
 
     `repeated`: it was stored before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in
     doubt, and the acknowledgement cannot be applied until that is over.
@@ -287,7 +287,7 @@ class StoredAck:
 
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
-    """True if the message with that control id is not in hand; None if there is none."""
+    """True unless the message with that control id is being sent now; None if there is no such message."""
     for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
         destination = str(name)
     rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
@@ -295,7 +295,7 @@ async def is_settled(engine: Engine, destination: str, control_id: str) -> bool 
 
 
 def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[StoredAck]:
-    """Store the application's acknowledgement of the message with that control id; `ack` is its code.
+    """Store the application's acknowledgement of a message, by its control id; `ack` is its code.
 
     `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
     """
@@ -336,7 +336,7 @@ def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: 
 
 
 def _as_it_can_be(destination: str, result: SendResult, *, has_body: bool) -> Steps[tuple[SendResult, int | None]]:
-    """Check that a refused message can be sent again: its bytes are there, and nothing of its lane was sent after it.
+    """Check if a refused message can be sent again: its bytes are there, and nothing later of its lane was sent.
 
     If a newer message includes all of it, it is superseded; that message's number is returned beside the result.
     """
@@ -397,14 +397,14 @@ _RESTATE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StaleMessage:
-    """Message of which an old copy may have arrived after a newer one."""
+    """Message of which a delayed copy may have arrived after a newer message."""
 
     number: int
     study_id: str
 
 
 def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
-    """Queue again, byte for byte, what the last holder had in hand and may have sent; return the message numbers.
+    """Queue again, byte for byte, what the last lease holder may have sent; return the message numbers.
 
     `results` are results of messages that this process had in hand itself and could not store. The lane of a message in
     doubt more than `most` times is held, since the message may crash its holders. After `until`, nothing that holder
@@ -429,7 +429,7 @@ def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, 
 
 
 def record_delivery(destination: str, result: SendResult, now: int) -> Steps[bool]:
-    """Store that a message was delivered, as acknowledged, whoever has the lease; False if it was settled before."""
+    """Store that a message was acknowledged as delivered, whoever has the lease; False if it was settled before."""
     yield from locked(destination)
     columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
     rows = yield from ask(_HEARD, number=result.head.number, **columns)
@@ -443,18 +443,18 @@ def record_delivery(destination: str, result: SendResult, now: int) -> Steps[boo
 
 
 def record_late_write(number: int, until: int) -> Steps[None]:
-    """Record that a message was sent when the lease may have expired; until `until` it may arrive after newer ones."""
+    """Record that a message was written when the lease may have expired: it may arrive late, until `until`."""
     yield from ask(_LATE, number=number, until=until)
 
 
 async def old_copies(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
-    """Return the messages of which an old copy may have arrived, and no further one can arrive."""
+    """Return messages of which a delayed copy may have arrived, once no further copy can arrive."""
     rows = await engine.fetch(_OLD_COPIES, destination=destination, now=now, most=_MOST)
     return [StaleMessage(int(number), str(study_id)) for number, study_id in rows]
 
 
 def resend_newer(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
-    """Send newer content of a lane again, if an old copy of a message may have arrived after it.
+    """Send a lane's newer content again, if a delayed copy of an old message may have arrived after it.
 
     `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,
     or the newer messages name another patient, the lane is held for an operator.
@@ -505,7 +505,7 @@ _IN_FORCE_BACK: Final = Statement("UPDATE in_force SET since = since - :by WHERE
 
 
 def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
-    """Shift the times that a destination waits for, after the clock went back to `now` by that many microseconds.
+    """Shift scheduled retries back by that many microseconds, after the clock went back to `now`.
 
     Its settings stay in force since the same moment, in terms of the new clock.
 

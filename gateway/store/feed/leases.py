@@ -1,4 +1,4 @@
-"""Leases: the right of one process at a time to send to a destination, timed by the database's clock.
+"""Leases: give one process at a time the right to send to a destination, timed by the database's clock.
 
 Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder. A holder shows its
 fence when it writes, and locks the row until the commit.
@@ -58,7 +58,7 @@ STANDING: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class LeaseStanding:
-    """Holder of a destination's lease, if any, and why the destination is paused; instants in microseconds."""
+    """Holder of a destination's lease, if any, and the reason for a pause; instants in microseconds."""
 
     name: str
     holder: str
@@ -73,7 +73,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Right to send to a destination; `until` in seconds of this process's own monotonic clock."""
+    """Right of this process to send to a destination; `until` in seconds of its own monotonic clock."""
 
     destination: str
     holder: str
@@ -82,7 +82,7 @@ class Lease:
 
 
 class Leases:
-    """Leases of the store. `again` is the pause in seconds before another try at a lease that another process holds.
+    """Take and renew leases. `again` is the pause in seconds before retrying a lease that another process holds.
 
     Every method raises `StoreUnavailable`.
     """
@@ -93,7 +93,7 @@ class Leases:
         self.again = _SOON if self._locks else _LATER
 
     async def take(self, destination: str) -> Lease | None:
-        """Take the lease if no live process holds it; the new fence marks the last holder's work as foreign.
+        """Take the lease if no live process holds it; the new fence number marks work of earlier holders as not ours.
 
         A destination that was renamed has no lease under its former name.
         """
@@ -143,19 +143,19 @@ class Leases:
 
 
 def _ahead(engine: Engine) -> Engine:
-    """Return the engine over connections of its own, if it has such: a renewal must not wait behind other work."""
+    """Return the engine over connections of its own, if it has them, so that a renewal never waits for other work."""
     return engine.ahead if isinstance(engine, Postgres) else engine
 
 
 def _ended(holders: frozenset[str]) -> Steps[None]:
-    """End the leases of dead holders."""
+    """End the leases of holders whose process has died."""
     for name, holder, *_ in (yield from ask(STANDING, most=_MOST)) if holders else ():
         if holder in holders:
             yield from ask(_END, name=name, holder=holder)
 
 
 def held(lease: Lease) -> Steps[bool]:
-    """Check and lock the lease until the commit; False if the destination is paused, True also if its breaker is open.
+    """Check the lease and lock it until the commit; False if the destination is paused (an open breaker is no pause).
 
     Raises:
         LeaseLost: it does not stand.
@@ -167,7 +167,7 @@ def held(lease: Lease) -> Steps[bool]:
 
 
 def paused(destination: str, reason: str, now: int) -> Steps[bool]:
-    """Pause a destination, even one never served, or with an open breaker; False if it is paused already."""
+    """Pause a destination, also one never served or with an open breaker; False if it is paused already."""
     yield from ask(_ADD, name=destination)
     return bool((yield from ask(_PAUSE, name=destination, reason=reason, now=now)))
 
@@ -178,13 +178,13 @@ def resumed(destination: str) -> Steps[bool]:
 
 
 def locked(destination: str) -> Steps[None]:
-    """Lock a destination's row until the commit, so that a writer without the lease excludes the holder."""
+    """Lock a destination's row until the commit, so that no lease holder writes meanwhile."""
     yield from ask(_ADD, name=destination)
     yield from ask(_LOCK, name=destination)
 
 
 async def standing(engine: Engine) -> list[LeaseStanding]:
-    """Return the lease and pause of every destination ever served or paused; an expired lease has no holder."""
+    """Return lease and pause of every destination ever served or paused; an expired lease has no holder."""
     now = await engine.now()
     return [
         LeaseStanding(str(name), str(holder) if expires > now else "", int(expires), str(reason), since)

@@ -1,4 +1,4 @@
-"""Read the ledger (record of all messages): what a destination was sent, what is open, and what operators look for.
+"""Read the ledger (record of all messages): what each destination was sent, what is open, what operators search for.
 
 Carries out no clause of a standard; decisions D7, D13, D37, D49.
 Proved by tests/contract/test_restoring.py and tests/contract/test_takeover.py.
@@ -116,7 +116,7 @@ class QueueCounts:
 
 
 async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
-    """Count a destination's rows and messages, with up to `most` held lanes and rows; `''` means no destination."""
+    """Count a destination's rows and messages, with up to `most` held lanes and rows; for causes without one: `''`."""
     key = {"destination": destination}
     lanes = await engine.fetch(_LANES, **key, most=most)
     held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)
@@ -132,13 +132,13 @@ async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
 
 
 async def unrouted_before_start(engine: Engine) -> int:
-    """Count the rows that no destination takes and that were signed before the start of each."""
+    """Count the rows that no destination takes since they were signed before the start of each."""
     reasons = _counts(await _slow(engine, _REASONS, destination="", state="unrouted"))
     return reasons.get("before_start", 0)
 
 
 async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:
-    """Return the messages that were given up and not replaced since, oldest first."""
+    """Return the dead letters of a destination that no later message replaced, oldest first."""
     letters: list[DeadLetter] = []
     after = 0
     while rows := await _slow(engine, _DEAD, destination=destination, after=after, most=_AT_A_TIME):
@@ -170,7 +170,7 @@ async def oldest(engine: Engine, destination: str) -> list[tuple[int, str]]:
 
 
 async def _slow(engine: Engine, statement: Statement, **values: str | int) -> Sequence[Row]:
-    """Return the rows of a statement that may count many rows."""
+    """Return the rows of a statement that may take long, since it counts many rows."""
     compiled = statement.compiled(engine.dialect)
     return await engine.scan(compiled.sql, compiled.positional(values), _SECONDS)
 
@@ -214,7 +214,7 @@ _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "supersed
 
 @dataclass(frozen=True, slots=True)
 class SentState:
-    """Sent state of a study: everything that a destination has of it, or may have.
+    """Record of what one destination has, or may have, of a study.
 
     `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
     about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`
@@ -245,7 +245,7 @@ class SentState:
 
 
 async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, SentState]:
-    """Read what a destination has of each of these studies.
+    """Read what a destination has, or may have, of each of these studies.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -255,7 +255,7 @@ async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) 
 
 
 def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, SentState]]:
-    """Read what a destination has of each of these studies, within a transaction."""
+    """Read what a destination has, or may have, of each of these studies, within a transaction."""
     asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
     numbers = yield from ask(_NUMBERS, **asked)
     return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
@@ -272,12 +272,12 @@ def cancel_unsent(destination: str, study_id: str, reason: str, now: int, *, is_
 
 
 def postpone_doubtful(destination: str, study_id: str, until: int) -> Steps[None]:
-    """Keep messages in doubt from being sent again until then."""
+    """Do not send messages in doubt again before that instant."""
     yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
 
 
 def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, SentState]:
-    """Group the rows by study, and return the sent state of each."""
+    """Group message rows by study, and return the sent state of each."""
     of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
     for study_id, *row in numbers:
         of_study[str(study_id)][0].append(row)
@@ -308,7 +308,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> SentState:
 
 
 def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """Return the content digests last sent, from the journal: of the last whole message, or of each report's last."""
+    """Return the digests of the content last sent, taken from the journal after a restore."""
     if all(RESTORED not in row[7] for row in messages):
         return {}
     last: dict[str, list[tuple[set[str], str]]] = {}
@@ -324,7 +324,7 @@ def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
 
 
 def _reported(messages: Sequence[Row]) -> dict[str, Reported]:
-    """Return what was told last under each filler order number: the newest OBR-22, and the last statuses."""
+    """Return what was last sent under each filler order number: the newest OBR-22, and the last statuses."""
     found: dict[str, Reported] = {}
     for row in messages:
         at, statuses = instant(int(row[-2])), str(row[-1])
@@ -334,7 +334,7 @@ def _reported(messages: Sequence[Row]) -> dict[str, Reported]:
 
 
 def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return `without_order` and `with_order` of the messages that may be there; of a restored one neither is known."""
+    """Return `without_order` and `with_order` of the sent state; neither has a message restored from the journal."""
     last: dict[str, bool] = {}
     since: dict[str, bool] = {}  # numbers that were withdrawn -> all messages since then are known to have the order
     for state, _, listed, kind, _, was_written, may_be_there, marked, *_ in messages:
@@ -409,7 +409,7 @@ _KEPT: Final = Statement("SELECT kept FROM study WHERE study_id = :study_id")
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Row of the outbox. `destination` is empty if none takes the report; `version` is the content's version."""
+    """Outbox row in the ledger. `destination` is empty if none takes the report; `version` is that of its content."""
 
     destination: str
     state: str
@@ -463,7 +463,7 @@ class LedgerRecords:
 
 
 async def report_records(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
-    """Return those of these studies that are stored, by id."""
+    """Return the signed reports of these studies with rows and messages, by study; only stored studies."""
     asked = {"study_ids": json.dumps(list(study_ids))}
     records = {
         str(study_id): LedgerRecords(bool(is_external), fetched=int(fetched))
@@ -488,7 +488,7 @@ async def report_records(engine: Engine, study_ids: Sequence[str]) -> dict[str, 
 
 
 async def _mark(engine: Engine, study_ids: Sequence[str], records: dict[str, LedgerRecords]) -> None:
-    """Add what stands open of reports beside their rows and messages: old copies, and cancellations."""
+    """Add to the records: old copies that may still arrive, and cancellations that nobody decided."""
     for study_id, destination in await engine.fetch(_STALE, study_ids=json.dumps(list(study_ids))):
         for of_study in records[str(study_id)].reports.values() if str(study_id) in records else ():
             of_study.stale_at.add(str(destination))
@@ -506,7 +506,7 @@ async def signed_studies(engine: Engine) -> set[str]:
 async def studies_with_open_work(
     engine: Engine, destination: str, *, is_two_phase: bool = False, is_dry_run: bool = False
 ) -> set[str]:
-    """Return the ids of all studies of which a report may be open at a destination whose plan is made.
+    """Return all studies that may have an open report at a destination, once its plan is made.
 
     What is recorded is open unless `is_dry_run`; what only the interface accepted is open if `is_two_phase`.
     """
@@ -562,7 +562,7 @@ _VERSIONS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """Reasons that keep a destination from sending: for one study (`lane`), or at all (`paused`); empty if none."""
+    """Reasons why nothing is sent: of the study's lane (`lane`), and of the destination (`paused`); empty if none."""
 
     lane: str = ""
     paused: str = ""
@@ -570,7 +570,7 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class ShownMessage:
-    """Message as in the ledger; instants in microseconds. `body` is None once its bytes were deleted."""
+    """Message as in the ledger; instants in microseconds. `body` is None once its bytes are deleted."""
 
     destination: str
     number: int
@@ -596,7 +596,7 @@ class ShownMessage:
 
 
 async def study_of_report(engine: Engine, report_id: str) -> list[str]:
-    """Return the id of a report's study, if it is stored."""
+    """Return the study id of a report, None if it is not stored."""
     return [str(study_id) for (study_id,) in await engine.fetch(_STUDY_OF_REPORT, report_id=report_id)]
 
 
@@ -607,13 +607,13 @@ async def study_of_message(engine: Engine, destination: str, control_id: str) ->
 
 
 async def studies_of_accession(engine: Engine, number: str) -> list[str]:
-    """Return the ids of the studies that have this accession number at present."""
+    """Return the ids of the studies that now have this accession number."""
     rows = await _with_identifier(engine, "ImagingStudy", number)
     return list(dict.fromkeys(str(owner) for _, owner in rows if owner))
 
 
 async def patients_of_number(engine: Engine, number: str) -> list[str]:
-    """Return the ids of the patients who have, or had, this number, from any authority."""
+    """Return the ids of the patients who have, or had, this number, whoever issued it."""
     rows = await _with_identifier(engine, "Patient", number)
     return [str(address).removeprefix("Patient/") for address, _ in rows]
 
@@ -648,13 +648,13 @@ async def messages_of_patient(engine: Engine, patient_id: str) -> list[ShownMess
 
 
 async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """Return every version of a resource: its number, its instant in microseconds, and the resource."""
+    """Return every version of a FHIR resource: its number, its instant in microseconds, and the resource."""
     rows = await engine.fetch(_VERSIONS, address=address)
     return [(int(row[0]), int(row[1]), json.loads(served_version(row[2], row[0], row[1]))) for row in rows]
 
 
 async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
-    """Return why a study's lane is held at a destination, and why the destination is paused."""
+    """Return why a study's lane is held at a destination, and why the destination is paused, if they are."""
     lanes = await engine.fetch(_LANE_REASON, destination=destination, study_id=study_id)
     pauses = await engine.fetch(PAUSED, name=destination)
     return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))

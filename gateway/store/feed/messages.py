@@ -1,4 +1,4 @@
-"""Claim messages for sending, store each attempt and each result, and hold the lane of one that failed.
+"""Claim messages for sending, store each attempt and result, and hold the lane of a message that failed.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D39. A claim is stored before any byte leaves the
 gateway. A lane is the messages of one study to one destination: they leave in the order of their numbers, and a held
@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class KeptAttempt:
-    """Stored attempt: its number from 1, and its result (state of the message, reason, acknowledgement)."""
+    """Stored attempt: its number from 1, and its outcome (state of the message, reason, acknowledgement)."""
 
     place: int
     attempt: Attempt
@@ -66,13 +66,13 @@ class KeptAttempt:
 
 
 def late_answer(described: str, answer: bytes) -> Attempt:
-    """Return an attempt for an acknowledgement that came late over that connection, with nothing sent for it."""
+    """Build an attempt for an acknowledgement that came late over that connection; nothing was sent for it."""
     connection = {**json.loads(described or "{}"), "when": LATE}
     return Attempt(None, micros(clock.now()), json.dumps(connection), answer)
 
 
 def store_attempt(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
-    """Store an attempt to send the message of that number, if there is one, with its result."""
+    """Store an attempt to send a message, by the message's number, with its result."""
     if attempt is None:
         return
     rows = yield from ask(
@@ -92,7 +92,7 @@ def store_attempt(message: int, attempt: Attempt | None, state: str, reason: str
 
 
 def store_broken_attempts(messages: Sequence[int], now: int) -> Steps[None]:
-    """Store an attempt for messages that a holder had in hand when it ended; whether they were sent is unknown."""
+    """Store an attempt for each message that a dead holder had in hand; if it was sent is unknown."""
     for message in messages:
         yield from store_attempt(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
 
@@ -126,12 +126,12 @@ ALTERED: Final = "body-altered"
 
 
 def body_hash(body: bytes) -> str:
-    """Return the hash of these bytes, as `sha256sum` writes it."""
+    """Return the SHA-256 of these bytes, as `sha256sum` writes it."""
     return hashlib.sha256(body).hexdigest()
 
 
 def is_as_made(body: bytes | None, kept: str) -> bool:
-    """True if the bytes match the stored hash, or no hash was stored."""
+    """True if the bytes are unchanged by their stored hash, or no hash was stored."""
     return body is not None and kept in {"", body_hash(body)}
 
 
@@ -161,13 +161,13 @@ def is_held(destination: str, study_id: str) -> Steps[bool]:
 
 
 def lanes_held(destination: str, study_ids: Sequence[str]) -> Steps[set[str]]:
-    """Return those of these studies whose lane to a destination is held."""
+    """Return those of the studies whose lane to the destination is held."""
     rows = (yield from ask(_LANES, destination=destination, study_ids=json.dumps(study_ids))) if study_ids else ()
     return {str(study_id) for (study_id,) in rows}
 
 
 def hold(destination: str, study_id: str, reason: str, culprit: int | None, now: int) -> Steps[None]:
-    """Hold a lane, because of `culprit` if one is given."""
+    """Hold a lane, and with it its queued messages; `culprit` is the message that caused it, if any."""
     lane = {"destination": destination, "study_id": study_id}
     yield from ask(_HOLD_LANE, **lane, reason=reason, culprit=culprit, now=now)
     yield from ask(_HOLD_REST, **lane)
@@ -181,7 +181,7 @@ def free_lane(destination: str, study_id: str) -> Steps[None]:
 
 
 def free_lane_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
-    """Free a lane if the message that it was held for is gone."""
+    """Free a lane if the message that it was held for is among the `gone` ones."""
     rows = yield from ask(_LANE, destination=destination, study_id=study_id) if gone else ()
     if rows and rows[0][1] in gone:
         yield from free_lane(destination, study_id)
@@ -234,7 +234,7 @@ _NEXT_DUE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Message that may be sent now. `was_sent` is True if part of it may have been sent before.
+    """Message that may be sent now, if its lane is free. `was_sent` is True if it may have been sent before.
 
     It gets its `body` when it is claimed, so that the lookahead needs little memory.
     """
@@ -262,7 +262,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """Result of a claimed message; instants in microseconds.
+    """Outcome of a claimed message; instants in microseconds.
 
     `ack` is the code of the acknowledgement; `due` is the time of the next try. `unsent` means that nothing of it was
     sent: the attempt does not count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to
@@ -291,13 +291,13 @@ class SendResult:
 
 
 class Messages:
-    """Messages of the store. Every method raises `StoreUnavailable`."""
+    """Queries for messages to send. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def candidates(self, destination: str, now: datetime, most: int) -> list[Head]:
-        """Return messages that may be sent now, in sending order; each comes behind the earlier ones of its lane."""
+        """Return the messages that may be sent now, in sending order; those of one lane stay in their order."""
         key = {"destination": destination, "now": micros(now), "most": most}
         doubtful = await self._engine.fetch(_CANDIDATES, **key, state="indeterminate")
         queued = await self._engine.fetch(_CANDIDATES, **key, state="queued")
@@ -312,7 +312,7 @@ class Messages:
 
 
 def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
-    """Store the results of messages, and claim others; return the claimed ones with their bytes.
+    """Store results of messages and claim others, in one transaction; return the claimed ones with their bytes.
 
     Both go in one transaction: claims are stored before the messages are sent, at the cost of one commit. A message
     whose stored bytes were altered is not sent, and its lane is held.
@@ -339,7 +339,7 @@ def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], no
 
 
 def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
-    """Hold the lane of a claimed message that is not sent; a message that may have arrived stays in doubt."""
+    """Hold the lane of a claimed message whose stored bytes have changed; if it may have arrived, it stays in doubt."""
     state, due = (head.state, NEVER) if head.state == "indeterminate" else ("held", 0)
     became = {"state": state, "reason": ALTERED, "due": due, "was_sent": int(head.was_sent)}
     yield from ask(_WITHHOLD, number=head.number, **became)
@@ -347,7 +347,7 @@ def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
 
 
 def write_result(destination: str, result: SendResult, now: int) -> Steps[None]:
-    """Store the result of a message, if it is still in hand."""
+    """Store the result of a message, unless it is no longer in hand."""
     is_closed = result.state in {"delivered", "dead_letter"}
     settled = yield from ask(
         _RESULT,
@@ -385,7 +385,7 @@ def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]
 
 
 def head_of(row: Sequence[Any]) -> Head:
-    """Return the message of a row with the columns `HEAD`."""
+    """Build a message from a row with the columns `HEAD`."""
     number, study_id, report_id, kind, control_id, state, attempts, doubts, critical, signed, *rest = row
     numbers, reports, patient_id, sent, restates, is_whole, made, told = rest
     return Head(

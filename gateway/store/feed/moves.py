@@ -1,4 +1,4 @@
-"""Moves (a study's reports changed patient): reason codes, the study before a move, and what a merge may move.
+"""Moves of a study's reports to another patient: reason codes, states before each move, and limits for merges.
 
 Carries out no clause of a standard; decision D13. A merge of patients moves the reports of a study at once or waits for
 an operator.
@@ -43,7 +43,7 @@ _FORMER: Final = Statement("SELECT kept FROM former WHERE study_id = :study_id O
 
 
 async def formers(engine: Engine, study_id: str) -> list[Kept]:
-    """Return the study as it was before each of its moves, the last one first.
+    """Return the study as it was before each of its moves, the latest first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -71,7 +71,7 @@ _OF_STUDY: Final = Statement(
 
 
 def decided_moves(causes: Sequence[Values], given: Mapping[str, GaveWay]) -> Steps[list[Values]]:
-    """Return outbox rows as they are to be stored, after the claims of their studies; `given` is by study.
+    """Complete outbox rows of moved studies: leave out moves with nothing to move, and hold those an operator decides.
 
     A row that moves a report since a merge is left out where the destination has nothing under the old number, or not
     any more: a merge that was in doubt for a while is known anew. It waits for an operator where the merge would move
@@ -100,7 +100,7 @@ def _told(name: str, given: GaveWay) -> Steps[list[Row]]:
 
 
 def _stands(name: str, study_id: str, given: GaveWay) -> Steps[bool]:
-    """True if the destination has one of these reports under an old number: no message withdrew or replaced it since.
+    """True if the destination still has a report under an old number: no message withdrew or replaced it since.
 
     A report that a withdrawal does not name counts as standing: it then waits for an operator, or moves once more.
     """

@@ -1,4 +1,4 @@
-"""Keep what became known of a study's order after a destination was sent the study, such as that it came late.
+"""Store news about a study's order that came after a destination was sent the study, such as a late order.
 
 Carries out no clause of a standard; decisions D20, D48. An ingest writes the news, together with the study. Whoever
 serves the destination then notes them, or sends the study once more if the destination asks for that.
@@ -74,7 +74,7 @@ _RESTATE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class OrderNews:
-    """News about the order of a study that a destination was sent; `at` in microseconds."""
+    """News about the order of a study that the destination has; `at` in microseconds."""
 
     number: int
     study_id: str
@@ -85,29 +85,29 @@ class OrderNews:
 
 
 def add_order_news(study_id: str, codes: Iterable[str], now: int) -> Steps[None]:
-    """Store news about a study for each destination that was sent it, or is about to be."""
+    """Store news about a study for each destination that has it, or is about to get it."""
     statements = {WITHOUT_ORDER: _ADD_LATE, CANCELLED_AFTER: _ADD_ANY, WRONG_VISIT: _ADD_ANY}
     for code in codes:
         yield from ask(statements[code], study_id=study_id, code=code, now=now)
 
 
 def note_all_news(destination: str) -> Steps[None]:
-    """Note the news for a destination on which nobody acts any more."""
+    """Settle all news of a destination as only noted, since nobody acts on it any more."""
     yield from ask(_NOTE_ALL, destination=destination)
 
 
 async def open_news(engine: Engine, destination: str) -> list[OrderNews]:
-    """Return the oldest news that nobody noted."""
+    """Return the oldest news that is not settled yet."""
     return [_news(row) for row in await engine.fetch(_OPEN, destination=destination, most=_MOST)]
 
 
 async def noted_news(engine: Engine, destination: str, code: str, since: int, most: int) -> Sequence[Row]:
-    """Return number and study of news that were noted, and came after that instant."""
+    """Return number and study of news that was only noted, after that instant."""
     return await engine.fetch(_NOTED, destination=destination, code=code, since=since, most=most)
 
 
 async def not_sent_again(engine: Engine, destination: str, code: str, since: int) -> list[str]:
-    """Return studies that have such news since that instant, and of which no message was made afterwards; up to 1,000.
+    """Return up to 1,000 studies with such news since that instant, and no message composed afterwards.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -123,7 +123,7 @@ async def order_news_of(engine: Engine, study_ids: Sequence[str]) -> list[OrderN
 
 
 def settle_news(lease: Lease, news: OrderNews, late_match: str, now: int) -> Steps[Outcome]:
-    """Note news, or queue the study's reports to be sent once more; return which of both was done.
+    """Settle news: note it, or queue the study's reports to be sent again; return which of both.
 
     `late_match` is the destination's setting.
 

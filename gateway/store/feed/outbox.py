@@ -78,7 +78,7 @@ _MOST_OF_A_STUDY: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class WaitingRow:
-    """Outbox row to compose a message of; instants in microseconds, `is_move` as in `store.feed.moves`."""
+    """Outbox row that waits for composing; instants in microseconds, `is_move` as in `store.feed.moves`."""
 
     number: int
     report_id: str
@@ -95,7 +95,7 @@ class WaitingRow:
 
 @dataclass(frozen=True, slots=True)
 class SettledRow:
-    """Final state of an outbox row; `reason` is a code."""
+    """State in which composing leaves an outbox row; `reason` is a code."""
 
     number: int
     state: OutboxState
@@ -103,18 +103,18 @@ class SettledRow:
 
 
 class Outbox:
-    """Outbox rows for composing. Every method raises `StoreUnavailable`."""
+    """Queries for outbox rows to compose. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def due(self, destination: str, now: datetime, most: int) -> list[str]:
-        """Return the ids of studies with a due row, the longest due first."""
+        """Return the ids of studies with a row that is due, the longest due first."""
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
     async def waited(self, destination: str, reason: str, until: datetime, most: int) -> list[str]:
-        """Return the ids of studies with a row held for that reason that was decided by then."""
+        """Return the ids of studies with a row that is held for that reason and was decided by that instant."""
         asked = {"destination": destination, "reason": reason, "until": micros(until), "most": most}
         return list(dict.fromkeys(str(study_id) for (study_id,) in await self._engine.fetch(_WAITED, **asked)))
 
@@ -130,7 +130,7 @@ class Outbox:
 
 
 async def held_studies(engine: Engine, destination: str, reason: str) -> list[str]:
-    """Return the ids of the studies of which a row is held at a destination for that reason."""
+    """Return the ids of the studies with a row held at a destination for that reason."""
     return sorted({str(row[0]) for row in await engine.fetch(_HELD_FOR, destination=destination, reason=reason)})
 
 
@@ -140,13 +140,13 @@ async def held_rows_of(engine: Engine, study_id: str) -> list[tuple[str, str]]:
 
 
 def settle(rows: Sequence[SettledRow], now: int) -> Steps[None]:
-    """Store the final states of rows that waited or were held."""
+    """Store the final states of rows that were waiting or held."""
     values = [{"number": one.number, "state": one.state, "reason": one.reason, "now": now} for one in rows]
     yield from ask_each(_SETTLE, values)
 
 
 def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
-    """Return rows to the queue that were held for a reason which may be gone.
+    """Queue rows again that were held for a reason that may no longer hold.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -156,7 +156,7 @@ def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
 
 
 def retry_held_of(lease: Lease, study_ids: Sequence[str], reason: str, now: int) -> Steps[None]:
-    """Return the rows of some studies to the queue that were held for a reason which is gone.
+    """Queue rows of some studies again that were held for a reason that no longer holds.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -182,7 +182,7 @@ _OF_STUDY: Final = {name: Statement(f"{one} AND study_id = :study_id") for name,
 
 @dataclass(frozen=True, slots=True)
 class ToSend:
-    """Counts of messages, of reports to compose, and of critical ones among both; `studies` 0 means not counted.
+    """Counts of messages to send, of reports to compose, and of critical ones; `studies` 0 means not counted.
 
     `oldest` and `newest` are when they were signed, or else made, in microseconds.
     """
@@ -208,11 +208,11 @@ class ToSend:
 
 
 class _Undone(Exception):
-    """Ends work that is only tried."""
+    """Signal that ends a transaction which is only tried, so that it is rolled back."""
 
 
 async def tried(engine: Engine, work: Work[Result]) -> Result:
-    """Return the result that the work would have, and roll it back."""
+    """Run the work in a transaction, roll it back, and return the result that it would have."""
     results: list[Result] = []
 
     def steps() -> Steps[None]:
@@ -225,7 +225,7 @@ async def tried(engine: Engine, work: Work[Result]) -> Result:
 
 
 def to_send(destination: str, study_id: str | None = None) -> Steps[ToSend]:
-    """Count what waits to be sent, of one study if a study is given."""
+    """Count what waits to be sent to a destination, or only of one study."""
     key = {"destination": destination, "never": NEVER, "study_id": study_id or ""}
     total = ToSend()
     for statement in (_ALL if study_id is None else _OF_STUDY).values():
@@ -279,7 +279,7 @@ _IS_TO_BE_MADE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """Report to send again in its present state; `signed` in microseconds."""
+    """Report to send again in its present state; `signed` is in microseconds."""
 
     study_id: str
     report_id: str
@@ -291,7 +291,7 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class LaneMessage:
-    """Message of a lane as it was made. `body` is None once its bytes were deleted.
+    """Message of a lane as composed. `body` is None once its bytes were deleted.
 
     `is_altered` is True if the bytes differ from those that were made.
     """
@@ -336,13 +336,13 @@ async def signed_within(engine: Engine, since: int, until: int) -> AsyncIterator
 
 
 async def accepted_reports(engine: Engine, destination: str, study_id: str) -> set[str]:
-    """Return the ids of a study's reports that a destination took at least once."""
+    """Return the ids of a study's reports that a destination accepted at least once."""
     rows = await engine.fetch(_TAKEN, destination=destination, study_id=study_id)
     return {report_id for (listed,) in rows for report_id in json.loads(listed)}
 
 
 def queue_replays(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
-    """Queue replays of reports in their present state; rows that kept a report from being sent are settled."""
+    """Queue reports to be sent again in their present state; earlier rows that kept them back are settled."""
     yield from locked(destination)
     for resend in resends:
         yield from ask(_REPLAY, **_columns(destination, resend, now), state="waiting", settled=None)
@@ -357,13 +357,13 @@ def insert_replay_row(destination: str, resend: Resend, now: int) -> Steps[tuple
 
 
 def lane(destination: str, study_id: str) -> Steps[list[LaneMessage]]:
-    """Return all messages of a lane, in order."""
+    """Return all messages of a lane (a study at a destination), in order."""
     rows = yield from ask(_OF_LANE, destination=destination, study_id=study_id)
     return [_stored(row) for row in rows]
 
 
 def is_to_be_made(destination: str, study_id: str) -> Steps[bool]:
-    """True if a message of the study is still to be composed for a destination."""
+    """True if a message of the study is still to be composed for the destination."""
     return bool((yield from ask(_IS_TO_BE_MADE, destination=destination, study_id=study_id)))
 
 
@@ -442,7 +442,7 @@ _UNDATED: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class BackloadSpan:
-    """Span of a destination's history to send: signed from `since` on and before `until`, one study every `apart`.
+    """Part of a destination's history to send: signed from `since` on and before `until`, one study every `apart`.
 
     All in microseconds. With `missing`, only reports that no message to the destination covers.
     """
@@ -455,7 +455,7 @@ class BackloadSpan:
 
 
 def queue_backload(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
-    """Queue up to `most` studies behind the ones queued already; return the counts of studies and of outbox rows."""
+    """Queue up to `most` studies of a backload behind those queued already; return counts of studies and rows."""
     yield from locked(span.destination)
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     studies = yield from ask(_STUDIES[span.missing], **key, most=most)
@@ -469,14 +469,14 @@ def queue_backload(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, 
 
 
 async def to_backload(engine: Engine, span: BackloadSpan) -> ToSend:
-    """Count the reports and studies that a span would send."""
+    """Count the reports and studies that a backload would send."""
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     ((reports, studies, critical, oldest, newest),) = await engine.fetch(_COUNT[span.missing], **key)
     return ToSend(int(studies), int(critical), oldest, newest, int(reports), int(studies))
 
 
 async def undated(engine: Engine, destination: str) -> int:
-    """Count the rows from before the start that fall in no span, since their signing time is unknown."""
+    """Count the rows from before the start that no backload reaches, since their signing time is unknown."""
     return int((await engine.fetch(_UNDATED, destination=destination))[0][0])
 
 
@@ -602,7 +602,7 @@ def store_composed(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) 
 
 
 def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, SentState]]:
-    """Return the sent state of those studies that are unchanged since their messages were composed.
+    """Return the sent state of those studies that have not changed since their messages were composed.
 
     The outbox rows of their messages must still wait.
     """
@@ -624,7 +624,7 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
 
 
 def settle_failed(lease: Lease, settled: Sequence[SettledRow], now: int) -> Steps[None]:
-    """Settle rows that no message could be composed of.
+    """Settle rows for which no message could be composed.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -634,7 +634,7 @@ def settle_failed(lease: Lease, settled: Sequence[SettledRow], now: int) -> Step
 
 
 def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[None]:
-    """Cancel unsent messages of a study, and hold its lane, or free it if it was held for a cancelled one."""
+    """Cancel a study's unsent messages as composed, and hold its lane; or free it if its cause was cancelled."""
     lane = destination, of_study.study_id
     gone = []
     for is_draft, reason in of_study.takes_back.items():
@@ -648,7 +648,7 @@ def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[Non
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """Lane that a message is added to; `is_open` if another message in it is not closed."""
+    """Lane that a message is added to; `is_open` if it has another unsettled message."""
 
     destination: str
     study_id: str
@@ -661,7 +661,7 @@ class _Lane:
 
 
 def add_message(destination: str, study_id: str, message: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message to its lane; None if a message with its control id exists, which has the same content."""
+    """Add a message to its lane; None if a message with its control id, and so the same content, exists."""
     blocked = yield from is_held(destination, study_id)
     number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), message, now)
     if number is not None:
@@ -670,7 +670,7 @@ def add_message(destination: str, study_id: str, message: NewMessage, now: int) 
 
 
 def _added(lane: _Lane, message: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message without its bytes, supersede those it replaces, and pass its priority on to its lane."""
+    """Add a message without its bytes, supersede those it replaces, and raise its lane to its priority."""
     is_queued = message.state == "queued"
     waits = {"state": "held", "reason": IN_LANE} if lane.is_held and is_queued else {}
     columns = {name: getattr(message, name) for name in _COLUMNS} | {

@@ -1,4 +1,4 @@
-"""Store each destination's settings in force, and the plan that a change makes for reports signed earlier.
+"""Store the settings in force of each destination, and the plan that changed settings make for earlier reports.
 
 Carries out no clause of a standard; decisions D21, D28, D31. A plan is made of messages to send or to stop since the
 settings changed.
@@ -55,7 +55,7 @@ _UNASKED: Final = Statement("UPDATE in_force SET unasked = unasked + :count WHER
 
 @dataclass(frozen=True, slots=True)
 class SettingsRecord:
-    """Settings in force of a destination; instants in microseconds.
+    """Settings in force at a destination; instants in microseconds.
 
     `planned` is when the plan for reports signed earlier was made, None until then. `unasked` counts its messages sent
     without confirmation.
@@ -70,7 +70,7 @@ class SettingsRecord:
 
 @dataclass(frozen=True, slots=True)
 class WantedSettings:
-    """Settings of a destination as its holder has them, with their digest."""
+    """Settings that the lease holder wants in force at a destination, with their digest."""
 
     name: str
     settings: str
@@ -87,7 +87,7 @@ async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
 
 
 async def begun(engine: Engine, names: Iterable[str], now: datetime) -> None:
-    """Record that a process serves these destinations from now on, unless one did before: their first start.
+    """Record the first start: from now on a process serves these destinations. Later calls change nothing.
 
     However often a start is killed before its settings are in force, what is signed since then is in no plan.
 
@@ -99,7 +99,7 @@ async def begun(engine: Engine, names: Iterable[str], now: datetime) -> None:
 
 
 async def is_retired(engine: Engine, name: str) -> bool:
-    """Return True for a destination that an operator retired, until other settings of it are in force.
+    """Return True if an operator retired the destination and no other settings have come in force since.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -141,7 +141,7 @@ def _first_start(name: str, now: int) -> Steps[int]:
 
 
 def _is_planned(settings: SettingsRecord, name: str) -> Steps[bool]:
-    """True if part of the plan of these settings waits for an operator, or is still to be made."""
+    """True if the plan of these settings still has work: it waits for an operator, or is not made yet."""
     lacking = yield from ask(_FACT, name=f"unplanned:{name}")
     if settings.planned is None or (lacking and lacking[0][0]):
         return True
@@ -160,7 +160,7 @@ async def unplanned(engine: Engine, name: str) -> frozenset[str]:
 
 
 def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str] = ()) -> Steps[None]:
-    """Record that the plan of a change was made, for all studies but those `lacking`.
+    """Record that the plan for changed settings was made, for all studies except those `lacking`.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -172,7 +172,7 @@ def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str]
 
 
 def sent_unasked(number: int, count: int) -> Steps[None]:
-    """Add to the number of a plan's messages that were sent without confirmation."""
+    """Count messages of a plan that were sent without an operator's confirmation."""
     yield from ask(_UNASKED, number=number, count=count)
 
 
@@ -243,7 +243,7 @@ _MANY: Final = 20  # a plan of more messages than this goes behind everything ne
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """Study with its ledger entries, from which a plan is made.
+    """Study with its outbox rows and messages at a destination, from which a plan is made.
 
     `is_let_go` is True if an operator has just decided that its stopped rows go out.
     """
@@ -261,11 +261,11 @@ class PlanInput:
         return self.is_doubtful or any(bool(row[3]) for row in self.messages)
 
     def is_said(self, number: int, report_id: str) -> bool:
-        """True if a sent message has the report in the state of the row of that number, or newer."""
+        """True if a sent message has the report in the content of that outbox row, or newer."""
         return any(is_sent for is_sent, _ in _saying(self.messages, number, report_id))
 
     def beside(self, number: int, report_id: str) -> frozenset[str]:
-        """Return the reports in unsent messages that also include this report."""
+        """Return the other reports in unsent messages that have this report in the content of that row."""
         return frozenset().union(
             *(about for is_sent, about in _saying(self.messages, number, report_id) if not is_sent)
         )
@@ -285,7 +285,7 @@ class PlannedRow:
 
 
 async def readings(engine: Engine, destination: str) -> AsyncIterator[list[PlanInput]]:
-    """Yield all studies with signed reports and their ledger entries, a page of reports at a time."""
+    """Yield the plan input of all studies with signed reports, a page of reports at a time."""
     after = ""
     while rows := await engine.fetch(_PAGE, after=after, most=_AT_A_TIME):
         study_ids = list(dict.fromkeys(str(row[1]) for row in rows if row[2] == "completed"))
@@ -294,12 +294,12 @@ async def readings(engine: Engine, destination: str) -> AsyncIterator[list[PlanI
 
 
 async def reading(engine: Engine, destination: str, study_id: str) -> PlanInput:
-    """Return the ledger entries of one study."""
+    """Return the plan input of one study."""
     return (await _read(engine, destination, [study_id]))[0]
 
 
 async def undecided(engine: Engine, destination: str) -> int:
-    """Count the signed reports without any decision for a destination."""
+    """Count the signed reports for which nothing is decided at a destination."""
     count, after = 0, ""
     while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
         count += sum(int(is_undecided) for _, is_undecided in rows)
@@ -334,7 +334,7 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """Changes that a plan makes to a study: rows by number, new rows, and its messages at the destination.
+    """Changes that a plan makes to one study: rows by number, new rows, and its messages at the destination.
 
     `revision` is the study's revision.
     """
@@ -370,7 +370,7 @@ def change(lease: Lease | None, changed: PlanChange, now: int) -> Steps[None]:
 
 
 def _reports(changed: PlanChange) -> tuple[set[str], set[str]]:
-    """Return the reports of a study with something to stop, and those with something owed."""
+    """Return the reports of a study that have something to stop, and those that are owed something."""
     states = {int(row[2]): (str(row[1]), str(row[6])) for row in changed.of.rows if row[5] == changed.destination}
     by_number = {one["number"]: str(one["state"]) for one in changed.rows}
     became = [(report_id, by_number.get(number, state)) for number, (report_id, state) in states.items()]
@@ -379,7 +379,7 @@ def _reports(changed: PlanChange) -> tuple[set[str], set[str]]:
 
 
 def _unsent(messages: Sequence[Row], stopped: set[str], owed: set[str]) -> list[int]:
-    """Return the numbers of unsent messages to cancel: nothing in them is owed any more.
+    """Return the numbers of unsent messages to cancel, since nothing in them is owed any more.
 
     A message with a report that is still owed goes out, as it would if composed again. A draft goes out while anything
     of the study is owed.
@@ -394,7 +394,7 @@ def _unsent(messages: Sequence[Row], stopped: set[str], owed: set[str]) -> list[
 
 
 def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tuple[bool, frozenset[str]]]:
-    """Yield the messages that include a report as of a row: True if sent, and the reports in each."""
+    """Yield the messages that have a report in the content of a row or newer: True if sent, and their reports."""
     for _, _, state, is_sent, outbox, kind, is_draft, report_ids in messages:
         about = frozenset(json.loads(report_ids))
         says_it = outbox >= number and report_id in about and not is_draft and kind != MOVED
@@ -403,7 +403,7 @@ def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tu
 
 
 async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[PlannedRow]:
-    """Return all rows of a destination's plan; if there are more than `most`, at least that many."""
+    """Return the rows of a destination's plan: all, or with `most` enough to see that there are more."""
     rows_found: list[PlannedRow] = []
     for state in (PLANNED, TO_STOP):
         after, key = 0, {"destination": destination, "state": state, "most": _AT_A_TIME}
@@ -415,7 +415,7 @@ async def waiting(engine: Engine, destination: str, most: int | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class StoppedRow:
-    """Row to stop: its state afterwards, with the reason, and whether a message was made of it."""
+    """Row that a plan stops: its state afterwards, with the reason, and if a message was composed of it."""
 
     number: int
     study_id: str
@@ -426,7 +426,7 @@ class StoppedRow:
 
 
 def applied(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
-    """Queue the planned rows, behind everything new if there are many, and stop the rows to stop.
+    """Carry a plan out: queue its rows, behind everything new if there are many, and stop the rows to stop.
 
     A report that a message carries beside another, owed report is sent all the same.
     """
@@ -440,7 +440,7 @@ def applied(destination: str, adds: Sequence[PlannedRow], stops: Sequence[Stoppe
 
 
 def left(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
-    """Leave the planned rows unsent, and queue the rows to stop, to be composed from the study's later state."""
+    """Discard a plan: its rows are not sent, and rows it would stop go on, composed from the study's later state."""
     yield from locked(destination)
     yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
     for stop in stops:
@@ -449,7 +449,7 @@ def left(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRo
 
 
 def _told_already(destination: str, stop: StoppedRow, now: int) -> Steps[bool]:
-    """Settle a row to stop if a message with another report includes it anyway; otherwise return False."""
+    """Settle a row to stop whose report goes out in a message with another report anyway; else False."""
     messages = yield from ask(_MESSAGES, study_ids=json.dumps([stop.study_id]), destination=destination)
     is_said = any(_saying(messages, stop.number, stop.report_id))
     if is_said:

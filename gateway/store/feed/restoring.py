@@ -99,7 +99,7 @@ _DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class JournaledMessage:
-    """Message in a journal: it was sent to the receiver, or may have been.
+    """Message in the journal: it was sent to the receiver, or may have been.
 
     `numbers` is None if its filler order numbers are no longer known. `state` is `sending` if its result is unknown;
     `told` is the digest of its content, or empty. Instants are microseconds.
@@ -129,7 +129,7 @@ class JournaledMessage:
 
 
 async def epoch(engine: Engine) -> str:
-    """Return the value stored when the first journal of this database was begun; empty without a journal.
+    """Return the id that this database got with its first journal; empty without a journal.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -139,7 +139,7 @@ async def epoch(engine: Engine) -> str:
 
 
 async def recorded_batches(engine: Engine) -> dict[str, int]:
-    """Return, by journal, how many of its batches the database has seen.
+    """Return how many batches of each journal the database has recorded.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -149,7 +149,7 @@ async def recorded_batches(engine: Engine) -> dict[str, int]:
 
 
 def record_batches(batches: dict[str, int]) -> Steps[None]:
-    """Store how many batches of each journal the database has seen."""
+    """Record in the database how many batches of each journal it has seen."""
     yield from ask_each(_HEAR, [{"name": f"{_BATCHES}{one}", "value": str(n)} for one, n in batches.items()])
 
 
@@ -163,7 +163,7 @@ async def last_message(engine: Engine) -> int:
 
 
 async def unclaimed(engine: Engine, control_ids: Collection[str]) -> set[str]:
-    """Return the messages that the database does not know to be claimed.
+    """Return those messages that were never claimed, as far as the database knows.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -186,7 +186,7 @@ async def known_destinations(engine: Engine) -> list[str]:
 
 
 def pause_overriding(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
-    """Pause destinations for an overriding reason; `resume_overridden` brings back the earlier reason."""
+    """Pause destinations for a reason that goes before any other; `resume_overridden` brings back the earlier one."""
     for name in destinations:
         yield from locked(name)
         ((was,),) = yield from ask(PAUSED, name=name)
@@ -196,20 +196,20 @@ def pause_overriding(destinations: Collection[str], reason: str, now: int) -> St
 
 
 def also_paused(destination: str, reason: str) -> Steps[None]:
-    """Store a reason for which a destination stays paused after the overriding one."""
+    """Store a further reason for which a destination stays paused when the overriding one ends."""
     beside = yield from paused_beside(destination)
     if reason not in beside:
         yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps([*beside, reason]))
 
 
 def paused_beside(destination: str) -> Steps[list[str]]:
-    """Return the reasons for which a destination stays paused once it is resumed, the next one last."""
+    """Return the reasons for which a destination stays paused after it is resumed, the next one last."""
     rows = yield from ask(_FACT, name=f"{_BESIDE}{destination}")
     return list(json.loads(rows[0][0])) if rows else []
 
 
 def resume_overridden(destination: str, now: int) -> Steps[str]:
-    """Resume a destination; return the earlier reason for which it stays paused, or nothing."""
+    """Resume a destination after an overriding reason; return the earlier reason that now pauses it, if any."""
     yield from locked(destination)
     beside = yield from paused_beside(destination)
     if not beside:
@@ -221,7 +221,7 @@ def resume_overridden(destination: str, now: int) -> Steps[str]:
 
 
 def restore_lane(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
-    """Store what the journal has of one lane, in order, each message once; return why the lane is then held.
+    """Restore one lane from the journal, each message once and in order; return why the lane is held then.
 
     Other open messages of the lane are superseded. An operator must free the lane if it was held at the last message,
     or if it is unknown whether that message arrived or what it contained.
@@ -254,7 +254,7 @@ def restore_lane(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
 
 
 def _known(entry: JournaledMessage, number: int, row: Sequence[object], *, is_last: bool, now: int) -> Steps[None]:
-    """Bring the row of a message to its state in the journal."""
+    """Set the row of a message to its state in the journal."""
     body_hash, remarks = str(row[1]), str(row[2]).split()
     state, due = entry.state, 0
     if state not in _CLOSED and not is_last:
@@ -275,7 +275,7 @@ def _known(entry: JournaledMessage, number: int, row: Sequence[object], *, is_la
 
 
 def _added(entry: JournaledMessage, now: int) -> Steps[int | None]:
-    """Add the row of a message that the database lacks, if it is settled; else its study is composed again."""
+    """Insert a message that the database lost, if it is settled; else its study is composed again."""
     if entry.state not in _CLOSED:
         return None
     resend = Resend(entry.study_id, entry.report_id, "", entry.is_critical, USUAL, entry.signed)
@@ -310,7 +310,7 @@ def _added(entry: JournaledMessage, now: int) -> Steps[int | None]:
 
 
 def _holds(entry: JournaledMessage, *, is_known: bool) -> str:
-    """Return why a lane with this last message is held; empty if it goes on."""
+    """Return the reason to hold a lane that ends with this message; empty if it goes on."""
     if entry.holds:
         return entry.holds
     if entry.state == "held":
@@ -330,7 +330,7 @@ def _sent_numbers(entry: JournaledMessage, now: int) -> list[dict[str, object]]:
 
 
 def hold_destinations(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
-    """Pause destinations as the service starts; return the number of lanes held.
+    """Pause destinations before the service sends anything; return the number of lanes held.
 
     If the database was restored to its state at `since`, everything open there may have been sent, so each lane is held
     for an operator. Changes in AutoScribe between then and now are held too, once they are ingested.
@@ -346,7 +346,7 @@ def hold_destinations(destinations: Collection[str], since: int | None, now: int
 
 
 async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | None:
-    """Return the span in which a restored database does not know what was sent to a destination (microseconds).
+    """Return the span in which the restored database may have lost what was sent to a destination (microseconds).
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -357,13 +357,13 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
 
 
 def doubt_ends(destination: str) -> Steps[int]:
-    """Return the end of the span in which a restored database does not know what was sent; 0 without a restore."""
+    """Return the end of that span (`doubtful_span`); 0 without a restore."""
     rows = yield from ask(_FACT, name=f"{_DOUBT}{destination}")
     return int(str(rows[0][0]).partition(" ")[2]) if rows else 0
 
 
 async def is_old(engine: Engine, destination: str) -> bool:
-    """True if a destination is paused because the database may lack some of what was sent.
+    """True if a destination is paused since the database may lack some of what was sent.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -374,7 +374,7 @@ async def is_old(engine: Engine, destination: str) -> bool:
 
 
 async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
-    """Return the ids of the studies for which it is unknown what was sent to a destination.
+    """Return the ids of the studies of which it is unknown what was sent to a destination.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -383,7 +383,7 @@ async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
 
 
 async def rows_held_for(engine: Engine, destination: str, reason: str) -> list[str]:
-    """Return the ids of the studies whose outbox rows are held for that reason.
+    """Return the ids of the studies with outbox rows held for that reason.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -1,1 +1,1 @@
-"""Rows of what hospitals send: inbound messages, orders, visits, number changes, and matches with studies."""
+"""Store data of hospitals: inbound messages, orders, visits, number changes, and matches with studies."""

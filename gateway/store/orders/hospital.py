@@ -1,4 +1,4 @@
-"""Orders and visits as the hospital told them, and what is known of both for a study.
+"""Store a hospital's orders and visits, and read all of them that one study may concern.
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/contract/test_known_hospital.py and tests/contract/test_orders.py.
@@ -73,7 +73,7 @@ class StoredOrder:
 async def orders_of_keys(
     engine: Engine, keys: Iterable[str], known: Mapping[int, StoredOrder] | None = None
 ) -> list[StoredOrder]:
-    """Return the orders that have one of these keys (`key_text`, `number_text`), by number.
+    """Return the orders found under one of these keys (`key_text`, `number_text`), by their number in the database.
 
     Those of `known`, orders by number that were read before, are not decoded again if they are the same.
 
@@ -86,19 +86,19 @@ async def orders_of_keys(
 
 
 def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
-    """Return what `orders_of_keys` returns, as a step of a transaction."""
+    """Return the orders found under one of these keys, within a transaction."""
     return [_order(row) for row in (yield from ask(_OF_KEYS, keys=json.dumps(sorted(keys))))]
 
 
 class OrdersAtHand:
-    """Orders that one transaction may change: read in one step by all keys that it will ask for."""
+    """Orders that one transaction may change, read in one step by all the keys that it will look up."""
 
     def __init__(self) -> None:
         self._orders: dict[int, KnownOrder] = {}
         self._keys: dict[int, set[str]] = {}
 
     def read(self, keys: Iterable[str]) -> Steps[None]:
-        """Read all orders that have one of these keys."""
+        """Read all orders found under one of these keys."""
         for key, *row in (yield from ask(_WITH_KEYS, keys=json.dumps(sorted(keys)))):
             number = int(row[0])
             if number not in self._orders:
@@ -106,18 +106,18 @@ class OrdersAtHand:
             self._keys.setdefault(number, set()).add(str(key))
 
     def having(self, keys: Collection[str]) -> list[tuple[int, KnownOrder]]:
-        """Return the orders that have one of these keys, which were read, as they are in the transaction; by number."""
+        """Return the orders, read before, that now have one of these keys; by their number in the database."""
         return [(number, self._orders[number]) for number in sorted(self._keys) if self._keys[number] & set(keys)]
 
     def put(self, number: int | None, order: KnownOrder, keys: Sequence[str], now: int) -> Steps[int]:
-        """Do what `put_order` does."""
+        """Store an order as `put_order` does, and remember it with its new keys."""
         number = yield from put_order(number, order, keys, now)
         self._orders[number], self._keys[number] = order, set(keys)
         return number
 
 
 async def texts_of_orders(engine: Engine, keys: Iterable[str]) -> frozenset[str]:
-    """Return the texts by which studies find the orders that have one of these keys (`key_text`, `record_text`).
+    """Return the texts by which studies look up the orders that have one of these keys (`key_text`, `record_text`).
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -127,13 +127,13 @@ async def texts_of_orders(engine: Engine, keys: Iterable[str]) -> frozenset[str]
 
 
 def order_of(number: int) -> Steps[StoredOrder | None]:
-    """Return the order of that number, as a step of a transaction; None if there is none."""
+    """Return the order with that number in the database, within a transaction; None if there is none."""
     rows = yield from ask(_BY_NUMBER, number=number)
     return _order(rows[0]) if rows else None
 
 
 async def orders_by_number(engine: Engine, numbers: Iterable[int]) -> list[StoredOrder]:
-    """Return the orders of these numbers that are stored.
+    """Return the stored orders among those with these numbers in the database.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -143,7 +143,7 @@ async def orders_by_number(engine: Engine, numbers: Iterable[int]) -> list[Store
 
 
 def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: int) -> Steps[int]:
-    """Store an order, new (`number` is None) or changed, with its keys; return its number."""
+    """Store an order, new (`number` is None) or changed, with its keys; return its number in the database."""
     values = {
         "source": order.source.name,
         "first_at": micros(order.first_at),
@@ -161,12 +161,12 @@ def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: i
 
 
 def renumber_order(number: int, order: KnownOrder) -> Steps[None]:
-    """Store an order whose numbers have other authorities, as last heard of when it was."""
+    """Store an order whose numbers now have other authorities; the time it was last heard of stays."""
     yield from ask(_RENUMBER, number=number, body=_order_body(order))
 
 
 def put_order_keys(number: int, keys: Sequence[str]) -> Steps[None]:
-    """Store the keys of an order in place of those before."""
+    """Replace the keys of an order."""
     yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
     yield from _add_keys(number, keys)
 
@@ -203,7 +203,7 @@ _NO_SOURCE: Final = OrderSource("")
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
-    """Content of a row."""
+    """Content of a visit's row, as JSON."""
 
     visit: Visit
     message: HospitalMessageName
@@ -215,7 +215,7 @@ class _Stated:
 
 @dataclass(frozen=True, slots=True)
 class StoredVisit:
-    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's.
+    """State of a visit as one message gave it. `at` is the time of the event (microseconds), `age` that of the message.
 
     `patient` is the message's, with the source of its numbers. `refused_by` are the
     orders of the visit, by number, if the message is about the patient of none: the row then has no more than the names
@@ -232,12 +232,12 @@ class StoredVisit:
     refused_by: tuple[int, ...] = ()
 
     def refused(self, by: Iterable[int]) -> StoredVisit:
-        """Return the row without what the message says of another patient."""
+        """Return the state without the message's data, which belongs to another patient than the orders `by`."""
         return replace(self, visit=Visit(number=self.visit.number), patient=_NO_PATIENT, refused_by=tuple(by))
 
 
 def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
-    """Store states of visits, each with the number of its message."""
+    """Store visit states, each with the number of its message."""
     yield from ask_each(
         _ADD_VISIT,
         [{"key": one.key, "at": one.at, "inbound": number, "body": _visit_body(one)} for number, one in visits],
@@ -245,19 +245,19 @@ def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
 
 
 def moved_visit(key: str, at: int, inbound: int, now: StoredVisit) -> Steps[None]:
-    """Store the state of a visit that a message told under another number, in the place of its row before."""
+    """Replace a visit state by the same state read anew under another visit number."""
     yield from ask(_MOVE, key=key, at=at, inbound=inbound, now=now.key, body=_visit_body(now))
 
 
 def drop_states(keys: Iterable[str], is_gone: Callable[[StoredVisit], bool]) -> Steps[None]:
-    """Delete those of the states of these visits that are gone."""
+    """Delete those states of these visits for which `is_gone` is true."""
     rows = yield from ask(_WITH_MESSAGE, keys=json.dumps(sorted(keys)))
     gone = [row for row in rows if is_gone(stored_visit(row[:3]))]
     yield from ask_each(_DROP, [{"key": key, "at": at, "inbound": inbound} for key, at, _, inbound in gone])
 
 
 async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
-    """Return what was told about these visits; of one visit by the time of the event, then in the order of arrival.
+    """Return the states of these visits; of one visit by the time of the event, then in order of arrival.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -272,7 +272,7 @@ def _visit_body(visit: StoredVisit) -> bytes:
 
 
 def stored_visit(row: Row) -> StoredVisit:
-    """Return the state of a visit of a row: key, instant and content."""
+    """Build a visit state from a row of key, instant and content."""
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
     known = (stated.visit, stated.message, stated.age, stated.patient, stated.source, stated.refused_by)
@@ -305,7 +305,7 @@ _PUT_MATCH: Final = Statement(
 
 
 class StandingVerdict(NamedTuple):
-    """Row of `order_match` or `order_verdict`: a verdict, why, about which orders, and since when (microseconds).
+    """Verdict of the matching or of an operator: reason, orders, and since when (microseconds).
 
     `sent_orders` are those of an earlier match of which a message was made: the study is tied to them.
     """
@@ -321,7 +321,7 @@ NOTHING_DECIDED: Final = StandingVerdict()
 
 
 class Decided(NamedTuple):
-    """All that is decided about a study. `is_sent` is True if a message was made of it since it has this match."""
+    """All decisions about a study's orders. `is_sent` is True if a message was composed since the present match."""
 
     match: StandingVerdict
     decision: StandingVerdict
@@ -329,13 +329,13 @@ class Decided(NamedTuple):
 
     @property
     def named(self) -> frozenset[int]:
-        """Numbers of the orders that are read whatever their keys: those answered, now or before, and those chosen."""
+        """Numbers (in the database) of the orders to read whatever their keys: matched now or before, or chosen."""
         return frozenset({*self.match.orders, *self.match.sent_orders, *self.decision.orders})
 
 
 @dataclass(frozen=True, slots=True)
 class HospitalState:
-    """State of the orders, visits and numbers that one study may concern, as it was read by `keys`.
+    """Orders, visits and number changes that one study may concern, as read by `keys`.
 
     `told` are the numbers that the gateway answered to AutoScribe. `match` is the study's last match, and `decision` an
     operator's. `is_sent` is True if a message was made of the study since. `order_days` are the reader's. `is_read` is
@@ -355,12 +355,12 @@ class HospitalState:
 
     @property
     def decided(self) -> Decided:
-        """All that is decided about the study."""
+        """All decisions about the study's orders."""
         return Decided(self.match, self.decision, self.is_sent)
 
     @property
     def inputs(self) -> list[Any]:
-        """All of it that a match depends on, except the earlier match, as JSON."""
+        """Everything that a match depends on, except the earlier match, as JSON."""
         return [
             [[one.number, one.revision] for one in self.orders],
             [_input(one) for one in self.visits],
@@ -372,7 +372,7 @@ class HospitalState:
 
 @dataclass(frozen=True, slots=True)
 class MatchWrite:
-    """Match of a study as it is stored, with the numbers by which the study is found."""
+    """Match of a study to store, with the numbers by which the study is found."""
 
     keys: frozenset[str]
     match: StandingVerdict
@@ -380,7 +380,7 @@ class MatchWrite:
 
 @dataclass(frozen=True, slots=True)
 class OrderReader:
-    """Reader of the orders that studies may concern. Its methods raise `StoreUnavailable`.
+    """Reader of the orders that a study may concern. Its methods raise `StoreUnavailable`.
 
     `order_days` has, by source, the days for which an order that is closed may still be a study's. `is_expected` is
     False if the settings have no source.
@@ -392,20 +392,20 @@ class OrderReader:
     is_expected: bool = True
 
     async def under_first_names(self) -> OrderReader:
-        """Return the reader with the days of each source by its first name, as orders have it."""
+        """Return the reader with `order_days` keyed by the first name of each source, as stored orders have it."""
         return replace(self, order_days=await under_first_names(self.engine, self.order_days))
 
     async def is_used(self) -> bool:
-        """Return True if a hospital ever sent something: its orders count, also once its source is removed."""
+        """Return True if a hospital ever sent something; its orders count even after its source is removed."""
         return bool(await self.engine.fetch(_ANY_SOURCE))
 
     async def of_study(self, study_id: str, told: frozenset[str]) -> HospitalState:
-        """Read by the numbers by which the study looked for its orders at its last ingest."""
+        """Read the orders under the numbers that the study looked for at its last ingest."""
         keys = {str(key) for (key,) in await self.engine.fetch(OF_STUDY, study_id=study_id)}
         return await self.by_keys(study_id, keys, told)
 
     async def by_keys(self, study_id: str, keys: Collection[str], told: frozenset[str]) -> HospitalState:
-        """Read the orders of these keys, and those that the study answered or shall answer, with all they need."""
+        """Read the orders of these keys, those matched or chosen for the study, and their visits and number changes."""
         engine, keys = self.engine, [one for one in keys if not is_record(one)]
         decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
         named = await orders_by_number(engine, decided.named)
@@ -425,7 +425,7 @@ class OrderReader:
 async def connected(
     engine: Engine, keys: Iterable[str], orders: Iterable[StoredOrder], authorities: Authorities
 ) -> tuple[set[str], list[StoredOrder]]:
-    """Read orders by their keys, and others by the keys of these, until there are no more; return all keys, too.
+    """Read orders by their keys, then others that share a key with these, and so on; return all keys, too.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -447,7 +447,7 @@ def _keys(stored: StoredOrder, authorities: Authorities) -> Iterator[str]:
 
 
 def _input(visit: StoredVisit) -> list[Any]:
-    """Return what tells a state of a visit from others; whom it is about is said since rows have that."""
+    """Return what identifies a visit state: its key, time, message, and patient numbers."""
     about = sorted(f"{one.value}^{one.authority.namespace}" for one in visit.patient.numbers)
     said = [about, list(visit.refused_by)] if about or visit.refused_by else []
     return [visit.key, visit.at, visit.message.source, visit.message.control_id, *said]
@@ -462,7 +462,7 @@ def _numbers(stored: StoredOrder, authorities: Authorities) -> Iterator[Hospital
 
 
 def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
-    """Return True if all is as it was read; a step of the transaction that holds the locks of the keys."""
+    """Return True if nothing changed since the state was read; run it in the transaction that holds the keys' locks."""
     numbers = {key: number for key in state.keys if (number := number_of(key)) is not None}
     keys = json.dumps(sorted(state.keys - numbers.keys()))
     visits = json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
@@ -480,12 +480,12 @@ def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
 
 
 def _counted(rows: Iterable[Row], what: str) -> list[tuple[str, int]]:
-    """Return the names of orders or visits in the rows of `_PRESENT`, each with its revision or its time."""
+    """Return the orders (or visits) in the rows of `_PRESENT`, each with its revision (or time)."""
     return sorted((str(name), int(count)) for of, name, _, _, count, _ in rows if of == what)
 
 
 def put_match(study_id: str, write: MatchWrite) -> Steps[None]:
-    """Store the match of a study, and the numbers by which it is found, in place of those before."""
+    """Replace the match of a study, and the numbers by which the study is found."""
     yield from put_study_keys(study_id, write.keys)
     verdict, reason, orders, since, sent = write.match
     values = {"verdict": verdict, "reason": reason, "orders": json.dumps(orders), "since": since}
@@ -514,7 +514,7 @@ _LEFT: Final = "order-merges-left"
 
 
 async def put_left_merges(engine: Engine, count: int, now: int) -> None:
-    """Store how many pairs of merges could not be read anew, and when (microseconds).
+    """Store how many merges could not be read again, and when (microseconds).
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -525,13 +525,13 @@ async def put_left_merges(engine: Engine, count: int, now: int) -> None:
 
 
 async def left_merges(engine: Engine, since: int) -> int:
-    """Return how many pairs of merges could not be read anew, if that was found at that instant or later; else 0."""
+    """Return how many merges could not be read again, if counted at that instant or later; else 0."""
     count, _, at = (await value_of(engine, _LEFT) or "0 0").partition(" ")
     return int(count) if int(at) >= since else 0
 
 
 async def order_numbers(engine: Engine, after: int, most: int) -> list[int]:
-    """Return the next orders beyond the number `after`.
+    """Return the next orders after the number `after`, by their numbers in the database.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -545,7 +545,7 @@ def rekey(
     keys_of: Callable[[KnownOrder], Collection[str]],
     locked: frozenset[str],
 ) -> Steps[frozenset[str]]:
-    """Store orders with the authorities that `read_anew` gives their numbers, under the keys that `keys_of` gives.
+    """Rewrite orders with the authorities that `read_anew` gives their numbers, under the keys from `keys_of`.
 
     Return all keys that those have that changed, before and after. If `locked` lacks one of these, nothing is written:
     the caller locks them and asks again.

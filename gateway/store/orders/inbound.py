@@ -1,4 +1,4 @@
-"""Messages of the hospital as they came: store, settle, set aside or try again, and the names of their sources.
+"""Store messages of hospitals as they came; settle, block, set aside or retry them; rename their sources.
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/contract/test_inbound.py and tests/contract/test_troubled.py.
@@ -69,7 +69,7 @@ _DROP_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 
 @dataclass(frozen=True, slots=True)
 class NewInbound:
-    """Message of a source, with MSH-3 and MSH-4, MSH-10, and MSH-9.
+    """Received message to store: its source, MSH-3 and MSH-4, MSH-10, and MSH-9.
 
     `payload` is what came: it decides if the message is stored already. `kept` is what is stored of it, if not all.
     """
@@ -96,7 +96,7 @@ class WaitingMessage:
 
     @property
     def payload(self) -> bytes:
-        """Bytes that are kept of the message.
+        """Bytes of the message, decompressed.
 
         Raises:
             RowUnreadable: the row is damaged, or was written by a newer release.
@@ -105,7 +105,7 @@ class WaitingMessage:
 
 
 class SettledMessage(NamedTuple):
-    """Result of applying a message. Without `keeps_body` its bytes are deleted at once."""
+    """Outcome of applying a message. Without `keeps_body` its bytes are deleted at once."""
 
     state: InboundState
     code: str = ""
@@ -113,12 +113,12 @@ class SettledMessage(NamedTuple):
 
 
 def source_lock(source: str) -> str:
-    """Return the name of the lock of a source, for `locks.take`: whoever holds it applies its messages alone."""
+    """Return the name of a source's lock: only its holder applies messages of the source."""
     return f"source {source}"
 
 
 def add_message(message: NewInbound, now: int) -> Steps[int | None]:
-    """Store a message and return its number; None if the same bytes of that sender are stored already."""
+    """Store a message and return its number; None if that sender's same bytes are stored already."""
     if not (yield from ask(_LOCK, name=message.source)):
         yield from ask(_REGISTER, name=message.source, now=now)
         yield from ask(_LOCK, name=message.source)
@@ -136,7 +136,7 @@ def add_message(message: NewInbound, now: int) -> Steps[int | None]:
 
 
 async def waiting_messages(engine: Engine, source: str, most: int) -> list[WaitingMessage]:
-    """Return the messages of a source that come next, in order.
+    """Return the next messages of a source to apply, in order.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -145,7 +145,7 @@ async def waiting_messages(engine: Engine, source: str, most: int) -> list[Waiti
 
 
 async def backlogs(engine: Engine) -> dict[str, int]:
-    """Return how many messages of each source wait, also of those that are in no settings.
+    """Count the waiting messages of each source, also of sources that left the settings.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -154,7 +154,7 @@ async def backlogs(engine: Engine) -> dict[str, int]:
 
 
 async def last_received(engine: Engine, before: int) -> dict[str, int | None]:
-    """Return for each source, by its present name, when its last stored message before an instant came.
+    """Return, by the present name of each source, when its last message before an instant was received.
 
     Both are in microseconds. None for a source of which no message is kept.
 
@@ -169,7 +169,7 @@ async def last_received(engine: Engine, before: int) -> dict[str, int | None]:
 
 
 async def trouble_of(engine: Engine, since: int) -> InboundState | None:
-    """Return `failed` if a message failed, `held` if one was held since that instant (microseconds), else None.
+    """Return `failed` if a failed message waits for an operator, `held` if one was held since that instant, else None.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -180,13 +180,13 @@ async def trouble_of(engine: Engine, since: int) -> InboundState | None:
 
 
 def are_next(source: str, numbers: Sequence[int]) -> Steps[bool]:
-    """Return True if those messages come next, in that order, as a step of the transaction that applies them."""
+    """Return True if those messages are still the next to apply, in that order; run it in the applying transaction."""
     rows = yield from ask(_NEXT, source=source, most=len(numbers))
     return [int(number) for (number,) in rows] == list(numbers)
 
 
 def settle(settled: Mapping[int, SettledMessage], now: int) -> Steps[None]:
-    """Settle messages, each by its number."""
+    """Store the outcomes of messages, by their numbers."""
     every = [
         {"number": number, "state": one.state, "code": one.code, "now": now} for number, one in sorted(settled.items())
     ]
@@ -195,17 +195,17 @@ def settle(settled: Mapping[int, SettledMessage], now: int) -> Steps[None]:
 
 
 def block(number: int, keys: Iterable[str]) -> Steps[None]:
-    """Let later messages with one of these keys wait for a failed message: they will find `is_blocked`."""
+    """Block later messages with one of these keys behind a failed message; `is_blocked` finds them."""
     yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
 
 
 def is_blocked(keys: Iterable[str]) -> Steps[bool]:
-    """Return True if an earlier message with one of these keys failed."""
+    """Return True if an earlier failed message has one of these keys."""
     return bool((yield from ask(_BLOCKED, keys=json.dumps(sorted(keys)))))
 
 
 def try_again(source: str) -> Steps[int]:
-    """Let the failed messages of a source wait again, in their old order; return how many."""
+    """Queue the failed messages of a source again, in their old order; return how many."""
     numbers = [{"number": int(number)} for (number,) in (yield from ask(_FAILED, source=source))]
     yield from ask_each(_AGAIN, numbers)
     yield from ask_each(_DROP_KEYS, numbers)
@@ -227,7 +227,7 @@ _FOLLOW: Final = Statement("UPDATE source SET became = :new WHERE name >= '' AND
 
 
 class SourceNotRenamed(Exception):
-    """The source cannot have the name: messages stand under both, or one of the names became `name`.
+    """The source cannot take the name: messages exist under both names, or one of them was renamed to `name`.
 
     `is_own` is True if that one is the present name of the settings, not the former one.
     """
@@ -238,7 +238,7 @@ class SourceNotRenamed(Exception):
 
 
 def renamed(old: str, new: str, now: int) -> Steps[bool]:
-    """Let the source `old` be called `new`; False if there is none of that name, or it is called so already.
+    """Rename the source `old` to `new`; False if there is no such source, or it was renamed before.
 
     `old` is empty for a source without a previous name: then only its name is checked.
 
@@ -263,7 +263,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
 
 
 def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
-    """True if the new name has not yet taken the place of the old one.
+    """True if the new name has not yet replaced the old one.
 
     Raises:
         SourceNotRenamed: there are messages under both names, or one of them was renamed since.
@@ -283,7 +283,7 @@ def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
 
 
 async def first_names(engine: Engine) -> dict[str, str]:
-    """Return, by the present name of each renamed source, its first one: the store and the matching know it by that.
+    """Return the first name of each renamed source, by its present name; stored orders keep the first name.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -292,7 +292,7 @@ async def first_names(engine: Engine) -> dict[str, str]:
 
 
 async def present_names(engine: Engine) -> dict[str, str]:
-    """Return, by the first name of each renamed source, its present one.
+    """Return the present name of each renamed source, by its first name.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -301,7 +301,7 @@ async def present_names(engine: Engine) -> dict[str, str]:
 
 
 async def under_first_names(engine: Engine, order_days: Mapping[str, int]) -> dict[str, int]:
-    """Return the days of each source by its first name in place of its present one.
+    """Return the days of each source, keyed by its first name instead of its present one.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -327,7 +327,7 @@ _TRY_AGAIN: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class TroubledMessage:
-    """Message that was held or failed, and why (`code`); `received` and `settled` are in microseconds.
+    """Message that was held or failed, with the reason (`code`); `received` and `settled` are in microseconds.
 
     `body` is None once the bytes are deleted. It is left out of the text of an error.
     """
@@ -347,7 +347,7 @@ class TroubledMessage:
 
     @property
     def payload(self) -> bytes | None:
-        """Bytes that are kept of the message.
+        """Bytes of the message, decompressed.
 
         Raises:
             RowUnreadable: the row is damaged, or was written by a newer release.
@@ -356,7 +356,7 @@ class TroubledMessage:
 
 
 async def troubled(engine: Engine) -> AsyncIterator[TroubledMessage]:
-    """Yield all messages that were held, then all that failed, each in the order in which they were settled.
+    """Yield all held messages, then all failed ones, each in the order in which they were settled.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -370,13 +370,13 @@ async def troubled(engine: Engine) -> AsyncIterator[TroubledMessage]:
 
 
 def troubled_message(number: int) -> Steps[TroubledMessage | None]:
-    """Return the message of that number if it was held or failed, as a step of a transaction; else None."""
+    """Return the message with that number if it is held or failed, within a transaction; else None."""
     rows = yield from ask(_ONE, number=number)
     return _troubled(rows[0]) if rows and rows[0][_STATE] in get_args(TroubledState) else None
 
 
 def have_tried_again(message: TroubledMessage, reason: str, now: int) -> Steps[bool]:
-    """Let a held message wait again, or all failed ones of its source in their old order; note it in the audit.
+    """Queue a held message again, or all failed ones of its source in their old order; write the act to the audit.
 
     Returns False, and does nothing, if the message is not as it was, or its bytes are deleted.
     """
@@ -392,7 +392,7 @@ def have_tried_again(message: TroubledMessage, reason: str, now: int) -> Steps[b
 
 
 def set_aside(message: TroubledMessage, reason: str, now: int, locked: frozenset[str]) -> Steps[frozenset[str] | None]:
-    """Settle a message for good, note it in the audit, and let go on what it stopped; return the numbers concerned.
+    """Give up a held or failed message for good, release what it stopped, and write the act to the audit.
 
     If `locked` lacks one of these, nothing is written: the caller asks again with them. None if the message is not as
     it was. The numbers that a held merge put in doubt are in doubt no more, unless another held message names them, and

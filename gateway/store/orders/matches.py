@@ -1,4 +1,4 @@
-"""Read how studies were matched with orders, and store an operator's decision about one.
+"""Read the matches of studies with orders, and store an operator's decision about one.
 
 Carries out no clause of a standard; decision D48. The match of a study is stored by its ingest. A decision moves the
 study's revision on, so that an ingest that runs right now begins again, and requests a new one.
@@ -53,7 +53,7 @@ _DECIDE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StoredMatch:
-    """Match of a study at its last ingest: orders by number, or a reason of `mappings.hospital.match` for none.
+    """Match of a study at its last ingest: order numbers in the database, or a reason of `mappings.hospital.match`.
 
     `since` is when it became so, in microseconds.
     """
@@ -67,7 +67,7 @@ class StoredMatch:
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
-    """Decision of an operator: the study answers these orders (`match`), or goes without one (`release`)."""
+    """Decision of an operator: the study answers these orders (`match`), or has no order (`release`)."""
 
     study_id: str
     decided_as: DecidedAs
@@ -77,7 +77,7 @@ class StoredDecision:
 
 
 async def matches_of(engine: Engine, study_ids: Sequence[str]) -> dict[str, StoredMatch]:
-    """Return the matches of these studies, by study; without orders in the settings there is none.
+    """Return the matches of these studies, by study; empty where the settings have no hospital.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -87,7 +87,7 @@ async def matches_of(engine: Engine, study_ids: Sequence[str]) -> dict[str, Stor
 
 
 async def matches_with(engine: Engine, verdict: Verdict, since: int) -> AsyncIterator[StoredMatch]:
-    """Yield the matches with a verdict that stands from that instant on, the oldest first."""
+    """Yield the matches with that verdict since that instant or later, the oldest first."""
     after = ""
     while rows := await engine.fetch(_WITH_VERDICT, verdict=verdict, since=since, after=after, most=_AT_A_TIME):
         for found in map(_match, rows):
@@ -105,19 +105,19 @@ async def decision_of(engine: Engine, study_id: str) -> StoredDecision | None:
 
 
 async def matches_beside(engine: Engine, number: int) -> list[StoredMatch]:
-    """Return the matches of the studies that have a number of an order, or read it for another reason, up to 500."""
+    """Return the matches of up to 500 studies that share a number with an order or have read it."""
     record = record_text(number)
     return [_match(row) for row in await engine.fetch(_STUDIES_OF_ORDER, number=number, record=record, most=_AT_A_TIME)]
 
 
 def is_answered(number: int, listed: str = "[]") -> Steps[bool]:
-    """Return True if a study that is not `listed` (JSON) answers that order, or ever answered it in a message."""
+    """Return True if a study not among `listed` (JSON) answers that order, or ever did in a message."""
     rows = yield from ask(_ANSWERED_BY, record=record_text(number), study_ids=listed)
     return any(number in json.loads(orders or "[]") for row in rows for orders in row)
 
 
 def decide(decision: StoredDecision) -> Steps[bool]:
-    """Store a decision in place of any earlier one, and request a new ingest; return False if nothing is stored.
+    """Store a decision in place of any earlier one, and request a new ingest; False if there is no such study.
 
     That is so if no such study is stored, or an order of the decision was deleted meanwhile. From now on none is.
     """

@@ -1,4 +1,4 @@
-"""Numbers of the hospital: keys by which orders match studies, the keys of studies, and changes of numbers.
+"""Store hospital numbers: keys by which orders and studies find each other, and changes of numbers (merges).
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/contract/test_orders.py and tests/contract/test_erasing_by_number.py.
@@ -26,29 +26,29 @@ _MOST_PARTS: Final = 3  # behind the kind: authority, type, value
 
 
 def key_text(key: OrderKey) -> str:
-    """Return the text of an order's number."""
+    """Return the key text of an order's number."""
     return bounded(storable(SEPARATOR.join(key)))
 
 
 def number_text(number: HospitalNumber) -> str:
-    """Return the text of a number of a patient, a visit or an account."""
+    """Return the key text of a patient, visit or account number."""
     return bounded(storable(SEPARATOR.join(number)))
 
 
 def own_text(kind: str, number: IssuedNumber, source: str) -> str:
-    """Return the text of an order's number as its source has it, whatever the settings know of its authority."""
+    """Return the key text of an order's number as its source wrote it, whatever the settings know of its authority."""
     issuer = number.authority
     parts = ("own", source, kind, issuer.namespace, issuer.universal_id, issuer.universal_id_type)
     return bounded(storable(SEPARATOR.join((*parts, number.value.strip()))))
 
 
 def record_text(number: int) -> str:
-    """Return the text of an order by its number in the database: a study that read the order is found by it."""
+    """Return the key text of an order by its number in the database; a study that has read the order is found by it."""
     return f"{_RECORD}{number}"
 
 
 def is_key(text: str) -> bool:
-    """Return True for a text of `key_text`: a study and an order can have it in common."""
+    """Return True for a text of `key_text`, which a study and an order can share."""
     return text.partition(SEPARATOR)[0] in get_args(KeyKind)
 
 
@@ -58,7 +58,7 @@ def is_record(text: str) -> bool:
 
 
 def number_of(text: str) -> HospitalNumber | None:
-    """Return the number whose text this is; None for the text of an order's number."""
+    """Return the number in a key text; None if it is the text of an order's number."""
     kind, *others = text.split(SEPARATOR, _MOST_PARTS)
     if kind not in get_args(NumberKind) or len(others) < _MOST_PARTS:
         return None
@@ -66,7 +66,7 @@ def number_of(text: str) -> HospitalNumber | None:
 
 
 def keys_of(order: KnownOrder, authorities: Authorities) -> Iterator[str]:
-    """Yield the texts by which an order is found: its own numbers, those of its patient, and its visit's."""
+    """Yield the key texts by which an order is found: its own numbers, its patient's, and its visit's."""
     yield from map(key_text, order_keys(order, authorities))
     yield from map(number_text, authorities.patient_numbers(order.patient.numbers, order.source))
     visit = authorities.key_of("visit", order.visit.number if order.visit else None, order.source)
@@ -90,12 +90,12 @@ _HAS_CHANGE: Final = Statement(
 
 
 def of_each_type(authority: str, value: str) -> frozenset[HospitalNumber]:
-    """Return a patient number once for each type of table 0203; `value` is in the form for comparison (`mrn_key`)."""
+    """Return a patient number once for each type code of table 0203; `value` is its form for comparison."""
     return frozenset([HospitalNumber(PATIENT, authority, code, value) for code in PATIENT_TYPES - {""}])
 
 
 async def authorities_having(engine: Engine, value: str) -> set[str]:
-    """Return the authorities under which there are orders or merged numbers with this value (`mrn_key`).
+    """Return the authorities that have orders or merged numbers with this value (`mrn_key`).
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -130,13 +130,13 @@ def lock_names(keys: Iterable[str]) -> list[str]:
 
 
 def put_study_keys(study_id: str, keys: Collection[str]) -> Steps[None]:
-    """Store the numbers of a study in place of those before."""
+    """Replace the numbers by which a study is found."""
     yield from ask(_DROP, study_id=study_id, keys=json.dumps(sorted(keys)))
     yield from add_study_keys(study_id, keys)
 
 
 def add_study_keys(study_id: str, keys: Collection[str]) -> Steps[None]:
-    """Store further numbers of a study, until its next ingest."""
+    """Add numbers by which a study is found, until its next ingest."""
     yield from ask_each(_ADD_STUDY_KEY, [{"key": key, "study_id": study_id} for key in sorted(keys)])
 
 
@@ -210,7 +210,7 @@ _ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """Change of a number as it is stored, with the surviving number as the hospital wrote it.
+    """Stored change of a number, with the surviving number as the hospital wrote it.
 
     `held` is the reason for which the message that brought it is held; empty if it is used.
     """
@@ -225,7 +225,7 @@ class StoredChange:
 def add_change(
     change: ResolvedChange, surviving_text: str, message: HospitalMessageName, held: str, at: int
 ) -> Steps[bool]:
-    """Store a change; return False if it is known already. One that was held is used once a message is not held."""
+    """Store a change; False if it is known already. A held change comes into use once a message brings it unheld."""
     pair = _pair(change)
     said = {"source": message.source, "control_id": storable(message.control_id), "at": at}
     rows = yield from ask(_ADD_CHANGE, surviving_text=storable(surviving_text), held=held, **pair, **said)
@@ -235,12 +235,12 @@ def add_change(
 
 
 def settle_doubt(change: ResolvedChange) -> Steps[bool]:
-    """Make void what is held of the old number of a used change, and its inverse; return False if there is nothing."""
+    """Discard the held changes of the old number of a used change; False if there are none."""
     return bool((yield from ask(_SETTLE, **_pair(change))))
 
 
 def note_held(changes: Iterable[ResolvedChange], inbound: int) -> Steps[None]:
-    """Note of a message, by its number, that it says these changes, as far as they are held; forget what it said."""
+    """Note which held changes a message (by its number) brings; replaces what was noted of the message before."""
     yield from ask(_DROP_SAYINGS, inbound=inbound)
     for change in changes:
         for (number,) in (yield from ask(_HELD, **_pair(change))):
@@ -248,7 +248,7 @@ def note_held(changes: Iterable[ResolvedChange], inbound: int) -> Steps[None]:
 
 
 def held_by(inbound: int) -> Steps[list[StoredChange]]:
-    """Return the changes that are held and that the message of this number says."""
+    """Return the held changes that the message with this number brings."""
     found: list[Row] = []
     for (key,) in (yield from ask(_SAID, inbound=inbound)):
         number = str(key).removeprefix(_CHANGE)
@@ -257,7 +257,7 @@ def held_by(inbound: int) -> Steps[list[StoredChange]]:
 
 
 def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
-    """Make the changes that are held since a message void, but for those that another held message says, too."""
+    """Discard the held changes of a message, except those that another held message brings, too."""
     for one in changes:
         said_by = yield from ask(_SAID_BY, key=_saying(one.number), inbound=inbound)
         for source, control_id in said_by:
@@ -268,13 +268,13 @@ def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
 
 
 def drop_used(number: int) -> Steps[None]:
-    """Delete the change of that number, which is used, and that held messages said it."""
+    """Delete a used change by its number, and the notes that held messages bring it."""
     yield from ask(_DROP_USED, number=number)
     yield from ask(_DROP_SAYING, key=_saying(number))
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:
-    """Return all changes that lead to or from one of these numbers, also by others, in the order they were applied.
+    """Return all changes that lead to or from one of these numbers, also indirectly, in the order they were applied.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -288,7 +288,7 @@ async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[
 
 
 def changes_with(numbers: Iterable[HospitalNumber]) -> Steps[list[StoredChange]]:
-    """Return what `changes_of` does, as steps of a transaction."""
+    """Return the changes of `changes_of`, within a transaction."""
     search = _Search(numbers)
     while issuers := search.next_round():
         for (kind, authority), values in issuers.items():
@@ -297,7 +297,7 @@ def changes_with(numbers: Iterable[HospitalNumber]) -> Steps[list[StoredChange]]
 
 
 class _Search:
-    """Search for changes from number to number, in rounds."""
+    """Search for changes that lead from number to number, in rounds."""
 
     def __init__(self, numbers: Iterable[HospitalNumber]) -> None:
         self._found: dict[int, StoredChange] = {}
@@ -306,31 +306,31 @@ class _Search:
         self._rounds = 0
 
     def next_round(self) -> dict[tuple[str, str], set[str]]:
-        """Return the values to look for next, by kind and authority; empty at the end."""
+        """Return the values to look up next, by kind and authority; empty when the search is done."""
         new = self._wanted - self._asked if self._rounds < _MOST_ROUNDS else set()
         self._asked |= new
         self._rounds += 1
         return _by_issuer(new)
 
     def found(self, rows: Iterable[Row]) -> None:
-        """Add rows that were found, and look for the numbers that they name."""
+        """Add the rows found, and look up the numbers in them next."""
         made = list(map(change_of, rows))
         self._found |= {one.number: one for one in made}
         self._wanted |= {number for one in made for number in one.change}
 
     @property
     def changes(self) -> list[StoredChange]:
-        """Changes that were found, in the order in which they were applied."""
+        """Changes found, in the order in which they were applied."""
         return [self._found[number] for number in sorted(self._found)]
 
 
 def _saying(number: int) -> str:
-    """Return the key of a message that says a held change of that number: it names no patient."""
+    """Return the key under which a message is noted for a held change; it names no patient."""
     return f"{_CHANGE}{number}"
 
 
 def _fit(number: HospitalNumber) -> HospitalNumber:
-    """Return a number as the columns and their indexes can hold it; also the form to look it up by."""
+    """Return a number in the form that columns and indexes can hold; also use it to look the number up."""
     return HospitalNumber(number.kind, *[bounded(storable(part)) for part in number[1:]])
 
 
@@ -346,7 +346,7 @@ def _pair(change: ResolvedChange) -> dict[str, str]:
 
 
 def merges_of(changes: Collection[StoredChange]) -> Merges:
-    """Return the merges of these changes; the numbers of those that are held are in doubt."""
+    """Combine changes to merges; the numbers of held changes are in doubt."""
     merges = merged(one.change for one in changes if not one.held)
     return Merges(merges.survivors, merges.held, merges.doubtful.union(_doubtful(changes)))
 
@@ -359,7 +359,7 @@ def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[s
 
 
 def change_of(row: Row) -> StoredChange:
-    """Return the change of a row of all columns, the number last."""
+    """Build a change from a row of all columns, the number last."""
     kind, authority, type_code, prior, surviving, text, source, control_id, held, number = row
     issuer = (cast(NumberKind, str(kind)), str(authority), str(type_code))
     change = ResolvedChange(HospitalNumber(*issuer, str(prior)), HospitalNumber(*issuer, str(surviving)))
@@ -367,7 +367,7 @@ def change_of(row: Row) -> StoredChange:
 
 
 def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
-    """Yield the numbers of changes that are held: nothing is matched by them."""
+    """Yield the numbers of held changes; they match nothing."""
     for one in changes:
         if one.held and one.change.prior != one.change.surviving:
             yield one.change.prior

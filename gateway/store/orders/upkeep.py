@@ -1,4 +1,4 @@
-"""Read stored hospital data again after a change of rules, delete it after its time, and erase that of a patient.
+"""Maintain stored hospital data: read it again after rules changed, delete it after its time, erase a patient's.
 
 Carries out no clause of a standard; decisions D41, D48.
 Proved by tests/contract/test_erasing_orders.py and tests/contract/test_order_retention.py.
@@ -60,17 +60,17 @@ _MERGES: Final = Statement(
 
 
 async def visit_keys(engine: Engine, after: str, most: int) -> list[str]:
-    """Return the next visits beyond one, each by the text of its number."""
+    """Return the next visits after one, each by the key text of its number."""
     return [str(key) for (key,) in await engine.fetch(_VISIT_KEYS, after=after, most=most)]
 
 
 async def used_changes(engine: Engine, after: int, most: int) -> list[StoredChange]:
-    """Return the next pairs of numbers that are used, beyond the pair of the number `after`."""
+    """Return the next used changes of numbers after the change `after`."""
     return [change_of(row) for row in await engine.fetch(_CHANGES, after=after, most=most)]
 
 
 class KeptMerge(NamedTuple):
-    """Applied merge whose bytes are kept, compressed; `number` is that of the message."""
+    """Applied merge message whose bytes are still stored, compressed; `number` is that of the message."""
 
     number: int
     name: HospitalMessageName
@@ -78,7 +78,7 @@ class KeptMerge(NamedTuple):
 
 
 async def merge_messages(engine: Engine, structures: Collection[str], after: int, most: int) -> list[KeptMerge]:
-    """Return the next applied merges whose bytes are kept, beyond the message of the number `after`."""
+    """Return the next applied merge messages with stored bytes, after the message `after`."""
     listed = json.dumps(sorted(structures))
     rows = await engine.fetch(_MERGES, structures=listed, set_aside=SET_ASIDE, after=after, most=most)
     return [
@@ -90,7 +90,7 @@ async def merge_messages(engine: Engine, structures: Collection[str], after: int
 def reread_visits(
     keys: Collection[str], read_anew: Callable[[StoredVisit], StoredVisit], locked: frozenset[str]
 ) -> Steps[frozenset[str]]:
-    """Store what was told of these visits as `read_anew` reads it, under the number that it then has.
+    """Rewrite the states of these visits as `read_anew` reads them, under their possibly new numbers.
 
     Return all keys of those that change, before and after. If `locked` lacks one, nothing is written.
     """
@@ -105,19 +105,19 @@ def reread_visits(
 
 
 def hold_again(number: int, change: ResolvedChange, reason: str, now: int) -> Steps[None]:
-    """Settle a message as held since a change that it says is held: an operator can try it again or set it aside."""
+    """Hold a message again for a held change that it brings; an operator can retry it or set it aside."""
     held = yield from held_by(number)
     yield from note_held([*(one.change for one in held), change], number)
     yield from settle({number: SettledMessage("held", reason)}, now)
 
 
 def is_kept(message: int) -> Steps[bool]:
-    """Return True if the message of that number is still there."""
+    """Return True if the message with that number still exists."""
     return bool((yield from ask(_IS_KEPT, number=message)))
 
 
 def is_used(change: int) -> Steps[bool]:
-    """Return True if the pair of that number is still there, and used."""
+    """Return True if the change with that number still exists and is used."""
     return bool((yield from ask(_IS_USED, number=change)))
 
 
@@ -167,17 +167,17 @@ _DROP_VISIT: Final = Statement("DELETE FROM visit WHERE key = :key")
 
 
 def purge_messages(before: int, most: int) -> Steps[int]:
-    """Delete at most `most` settled messages that were received before that instant; return their number."""
+    """Delete at most `most` settled messages received before that instant; return how many."""
     return len((yield from ask(_MESSAGES, before=before, most=most)))
 
 
 def purge_bodies(before: int, most: int) -> Steps[int]:
-    """Delete the bytes of at most `most` held messages; return their number."""
+    """Delete the bytes of at most `most` held messages; return how many."""
     return len((yield from ask(_BODIES, before=before, most=most)))
 
 
 def purge_unsettled(before: int, most: int, now: int) -> Steps[int]:
-    """Delete at most `most` messages that were held or failed; return their number."""
+    """Delete at most `most` held or failed messages; return how many."""
     rows = list((yield from ask(_UNSETTLED, state="held", before=before, most=most)))
     rows += yield from ask(_UNSETTLED, state="failed", before=before, most=most)
     yield from ask_each(_DROP_MESSAGE_KEYS, [{"number": int(number)} for (number,) in rows])
@@ -186,14 +186,14 @@ def purge_unsettled(before: int, most: int, now: int) -> Steps[int]:
 
 
 def purge_left(sources: Collection[str], before: int, most: int, now: int) -> Steps[int]:
-    """Delete at most `most` waiting messages of other sources than these; return their number."""
+    """Delete at most `most` waiting messages of sources that are not among these; return how many."""
     count = len((yield from ask(_LEFT, sources=json.dumps(sorted(sources)), before=before, most=most)))
     yield from _audited("hospital messages of sources without settings", count, now)
     return count
 
 
 class OldOrder(NamedTuple):
-    """Order that was last heard of at `applied` (microseconds); `is_free` if no study has one of its numbers."""
+    """Order last heard of at `applied` (microseconds); `is_free` if no study has one of its numbers."""
 
     applied: int
     number: int
@@ -201,7 +201,7 @@ class OldOrder(NamedTuple):
 
 
 async def old_orders(engine: Engine, before: int, after: OldOrder, most: int) -> list[OldOrder]:
-    """Return the orders behind this one that were last heard of before that instant, oldest first.
+    """Return the next orders after this one that were last heard of before that instant, oldest first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -212,7 +212,7 @@ async def old_orders(engine: Engine, before: int, after: OldOrder, most: int) ->
 
 
 async def matched_orders(engine: Engine) -> frozenset[int]:
-    """Return the numbers of all orders that studies were matched with, or were given by an operator.
+    """Return the numbers (in the database) of all orders that are matched with studies or chosen by an operator.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -229,7 +229,7 @@ async def matched_orders(engine: Engine) -> frozenset[int]:
 
 
 def purge_orders(numbers: Collection[int], before: int, now: int) -> Steps[int]:
-    """Delete those of these orders that no study has and nobody spoke of since; return their number."""
+    """Delete those of these orders that no study answers and that no message named since; return how many."""
     yield from locks.take(lock_names(map(record_text, numbers)))
     count = 0
     for number in numbers:
@@ -243,7 +243,7 @@ def purge_orders(numbers: Collection[int], before: int, now: int) -> Steps[int]:
 
 
 def purge_visits(before: int, most: int, now: int) -> Steps[int]:
-    """Delete at most `most` visits of no known order; return their number."""
+    """Delete at most `most` visits without a stored order; return how many."""
     rows = yield from ask(_OLD_VISITS, before=before, most=most)
     keys = sorted({str(key) for (key,) in rows})
     yield from ask_each(_DROP_VISIT, [{"key": key} for key in keys])
@@ -298,7 +298,7 @@ Whose = Literal["", "patient", "others", "both"]
 
 @dataclass(frozen=True, slots=True)
 class OrdersToErase:
-    """Orders that go, with their `keys`, the patient's `numbers` after merges, and `disputed` merges with others."""
+    """Orders to erase, with their `keys`, the patient's `numbers` after merges, and `disputed` merges with others."""
 
     orders: tuple[StoredOrder, ...]
     keys: frozenset[str]
@@ -312,7 +312,7 @@ Judge: TypeAlias = Callable[[OrdersToErase, str, bytes], Whose]
 
 @dataclass(frozen=True, slots=True)
 class HospitalErasure:
-    """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
+    """Hospital part of an erasure: `numbers` of the patient, or none if another study describes the patient.
 
     `found` are the orders that go, and `messages` whose each message with bytes is, by its number, both as they were
     before the transaction. Of each source the messages up to a number were read. `judge` tells of later ones.
@@ -327,13 +327,13 @@ class HospitalErasure:
 
 
 class HospitalChangedError(Exception):
-    """A hospital has said since that other messages are about the patient, too: nothing was erased."""
+    """Messages about the patient came in since the erasure was prepared: nothing was erased."""
 
 
 def orders_to_erase(
     study_ids: Collection[str], numbers: Collection[HospitalNumber], authorities: Authorities
 ) -> Steps[OrdersToErase]:
-    """Return the orders that go with these studies, and with the patient of these numbers; none: the patient stays."""
+    """Return the orders to erase with these studies and patient numbers; without numbers the patient stays."""
     listed = json.dumps(sorted(study_ids))
     found = yield from _without_others((yield from _answered(listed)), listed)
     every, before = frozenset((yield from _of_nobody_else(numbers, listed))), frozenset[HospitalNumber]()
@@ -352,7 +352,7 @@ def orders_to_erase(
 
 
 def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> Steps[int]:
-    """Erase orders with what hangs on them, and the bytes of messages; return how many messages are empty or dropped.
+    """Erase orders with their visits, and delete the bytes of messages; return how many messages were concerned.
 
     The studies are erased before. Others that read one of the orders are ingested again.
 
@@ -377,18 +377,18 @@ def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> S
 
 
 async def source_names(engine: Engine) -> list[str]:
-    """Return the names of all sources that ever sent something, also those that messages have no more."""
+    """Return the names of all sources that ever sent something, also those without stored messages."""
     return [str(name) for (name,) in await engine.fetch(_SOURCES)]
 
 
 async def study_having(engine: Engine, numbers: Iterable[HospitalNumber]) -> str:
-    """Return a study that has one of these numbers, or read orders under it; empty if none does."""
+    """Return a study that has one of these numbers, or looked up orders under it; empty if none does."""
     keys = json.dumps(sorted(map(number_text, numbers)))
     return next((str(study_id) for (study_id,) in await engine.fetch(_HAS_KEY, keys=keys, study_ids="[]")), "")
 
 
 def messages_with_bytes(source: str, after: int) -> Steps[list[tuple[int, bytes]]]:
-    """Return number and compressed bytes of a source's next messages beyond the number `after`.
+    """Return the number and compressed bytes of a source's next messages after the number `after`.
 
     Of one source the numbers are in the order of the commits: no message comes later before those that were returned.
     """
@@ -397,7 +397,7 @@ def messages_with_bytes(source: str, after: int) -> Steps[list[tuple[int, bytes]
 
 
 def _later_messages(hospital: HospitalErasure) -> Steps[dict[int, Whose]]:
-    """Return whose the messages are that came since the others were read; none is stored until the transaction ends."""
+    """Judge whose the messages are that came since the others were read; blocks new ones until the transaction ends."""
     later: dict[int, Whose] = {}
     for (source,) in (yield from ask(_HOLD_SOURCES)):
         after = hospital.read_to.get(str(source), 0)
@@ -408,7 +408,7 @@ def _later_messages(hospital: HospitalErasure) -> Steps[dict[int, Whose]]:
 
 
 def _erase_messages(messages: Mapping[int, Whose], now: int) -> Steps[int]:
-    """Delete the bytes of messages, and settle those about the patient that are not applied; return their number.
+    """Delete the bytes of messages, and settle unapplied ones about the patient; return how many.
 
     One about somebody else is left until it is applied. A held merge may be tried again, and needs its bytes for that.
     """
@@ -444,7 +444,7 @@ def _keys(numbers: Iterable[int]) -> Steps[set[str]]:
 
 
 def _without_others(orders: Iterable[StoredOrder], listed: str) -> Steps[dict[int, StoredOrder]]:
-    """Return, by their numbers, the orders that no other study answers."""
+    """Return the orders that no other study answers, by their numbers."""
     found = {}
     for one in orders:
         if not (yield from is_answered(one.number, listed)):
@@ -453,7 +453,7 @@ def _without_others(orders: Iterable[StoredOrder], listed: str) -> Steps[dict[in
 
 
 def _without_orders(keys: Iterable[str]) -> Steps[list[HospitalNumber]]:
-    """Return the visits of these keys of which no order is left."""
+    """Return the numbers of those visits that have no order left."""
     found = []
     for key in sorted(keys):
         number = number_of(key)
@@ -463,7 +463,7 @@ def _without_orders(keys: Iterable[str]) -> Steps[list[HospitalNumber]]:
 
 
 def _of_nobody_else(numbers: Iterable[HospitalNumber], listed: str) -> Steps[list[HospitalNumber]]:
-    """Return the numbers that no other study has, under whichever type, nor read with its orders."""
+    """Return the numbers that no other study has, under any type code, or looked up orders with."""
     found = []
     for one in sorted(numbers):
         types = PATIENT_TYPES if one.kind == "patient" else {one.type_code}

@@ -1,1 +1,1 @@
-"""Database code for studies: AutoScribe's JSON, FHIR resource versions, search index, patient identities, PDFs."""
+"""Store studies: AutoScribe's JSON, FHIR resource versions, search index, patient identities, and PDFs."""

@@ -1,4 +1,4 @@
-"""Record of the crawl: which studies were listed, what is to be read, who reads it, and when a sweep was complete.
+"""Record of the crawl: studies listed, studies to read and by which process, progress of sweeps, erased studies.
 
 Carries out no clause of a standard; decisions D20, D33. A study that was erased is not read again.
 Proved by tests/gateway/crawl/test_sharing.py and tests/contract/test_coverage.py.
@@ -38,24 +38,24 @@ _UNMARK: Final = Statement("DELETE FROM erased WHERE digest = :digest RETURNING 
 
 
 def marker(study_id: str, key: bytes) -> str:
-    """Return the digest by which an erased study is known."""
+    """Return the digest that marks a study as erased."""
     return hmac.digest(key, _LABEL + study_id.encode("utf-8", "replace"), hashlib.sha256).hex()
 
 
 def marked(study_ids: Iterable[str], key: bytes, now: int) -> Steps[None]:
-    """Mark studies as erased."""
+    """Mark studies as erased, so that the crawl does not ingest them again."""
     yield from ask_each(_MARK, [{"digest": marker(one, key), "now": now} for one in study_ids])
 
 
 async def erased_among(engine: Engine, study_ids: Iterable[str], key: bytes) -> set[str]:
-    """Return those of these studies that were erased."""
+    """Return the erased ones among these studies."""
     by_digest = {marker(one, key): one for one in study_ids}
     rows = await engine.fetch(_AMONG, digests=json.dumps(list(by_digest))) if by_digest else ()
     return {by_digest[str(digest)] for (digest,) in rows}
 
 
 def readmitted(study_id: str, key: bytes, reason: str, now: int) -> Steps[bool]:
-    """Forget that a study was erased, and note it in the audit; False if it was not erased."""
+    """Remove the mark of an erased study, and write the act to the audit; False if it was not erased."""
     was_erased = bool((yield from ask(_UNMARK, digest=marker(study_id, key))))
     if was_erased:
         yield from noted("patients-readmit", study_id, reason, now)
@@ -107,7 +107,7 @@ async def studies_stored(engine: Engine) -> int:
 
 
 async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
-    """Yield at most this many stored studies, taken at random, each with its reports, as AutoScribe sent both."""
+    """Yield at most this many stored studies at random, each with its reports, as AutoScribe sent them."""
     after, left = "", most
     while left and (rows := await engine.fetch(_SAMPLE, after=after, most=min(left, _FEW))):
         for _, packed in rows:
@@ -117,13 +117,13 @@ async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
 
 
 class StoredStudies:
-    """Knowledge of the stored studies, so that the crawl does not fetch unchanged ones."""
+    """Knowledge of the stored studies, so that the crawl does not fetch unchanged ones again."""
 
     def __init__(self, engine: Engine, site_key: bytes) -> None:
         self._engine, self._site_key = engine, site_key
 
     async def stale(self, listed: Sequence[Json], stale_before: Callable[[Json], datetime]) -> list[str]:
-        """Note that these studies are listed now, and return the ids of those that must be fetched.
+        """Record that these studies were listed now, and return the ids of those to fetch.
 
         Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before the
         instant that `stale_before` gives. A study that was erased on order is none of them.
@@ -149,7 +149,7 @@ class StoredStudies:
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:
-        """Return the ids of studies with signed reports that were last listed or ingested before that instant.
+        """Return the ids of studies with signed reports that were not listed or ingested since that instant.
 
         The crawl asks with the start of the sweep that ended, and with that of an earlier one.
         """
@@ -160,13 +160,13 @@ class StoredStudies:
 
 
 class StoredCursors:
-    """Positions of loops, stored by name as JSON."""
+    """Stored positions of loops, each a name with JSON, so that a loop goes on after a restart."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def get(self, name: str) -> Json | None:
-        """Return the value last put under that name, None if there is none."""
+        """Return the value stored under that name; None if there is none."""
         rows = await self._engine.fetch(_GET, name=name)
         value: Json | None = json.loads(rows[0][0]) if rows else None
         return value
@@ -202,7 +202,7 @@ _LEAVE: Final = PerDialect(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Standing of a process among those that share the crawl: how many, whether it is the first, seconds to wait."""
+    """Place of a process among those that share the crawl: how many they are, if it is the first, seconds to wait."""
 
     processes: int
     is_first: bool
@@ -210,13 +210,13 @@ class Standing:
 
 
 class Crawlers:
-    """Processes that share the crawl, as one of them sees them. Every method raises `StoreUnavailable`."""
+    """Register of the processes that share the crawl. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine, holder: str, seconds: float) -> None:
         self._engine, self._holder, self._seconds = engine, holder, seconds
 
     async def beat(self, closed_for: float) -> Standing:
-        """Say that this process lives, and for how long AutoScribe asked it to wait; return where it stands."""
+        """Record that this process is alive and how long AutoScribe asked it to wait; return its place."""
         values = {"length": int(self._seconds * _SECOND), "closed": int(max(0.0, closed_for) * _SECOND)}
 
         def work() -> Steps[Standing]:
@@ -228,7 +228,7 @@ class Crawlers:
         return await self._engine.do(work)
 
     async def leave(self) -> None:
-        """End the part of this process."""
+        """Remove this process from the register."""
         await self._engine.do(lambda: ask(_LEAVE, holder=self._holder))
 
 
@@ -238,7 +238,7 @@ Read = TypeVar("Read")
 async def kept_position(
     cursors: StoredCursors, name: str, read: Callable[[Mapping[str, Any]], Read], otherwise: Read
 ) -> Read:
-    """Return `read` of the value stored under that name, or `otherwise` if there is none or it is unreadable."""
+    """Return the stored position, decoded by `read`; `otherwise` if there is none or it is unreadable."""
     value = await cursors.get(name)
     try:
         return otherwise if value is None else read(value)
@@ -255,7 +255,7 @@ SMALLEST_PAGE: Final = _LARGEST_PAGE - _PAGE_SIZES + 1
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Sweep under way, at the page of `cursor` (empty: the first). Pages and studies count those before it."""
+    """Sweep in progress, at the page of `cursor` (empty: the first). `pages` and `studies` count those before it."""
 
     started: datetime
     cursor: str = ""
@@ -265,7 +265,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Last whole sweep: whatever existed when it started, and has not changed since, is in the index."""
+    """Last completed sweep: all that existed when it started, and has not changed since, is in the index."""
 
     started: datetime
     ended: datetime
@@ -274,7 +274,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """Progress of sweeps. `sweeps` have ended; `starts` are the start times of the last ones, newest first.
+    """Progress of sweeps: `sweeps` counts completed ones; `starts` has the last start times, newest first.
 
     `not_listed` counts the studies with signed reports that none of these listed.
     """
@@ -287,28 +287,28 @@ class SweepRecord:
 
     @property
     def page_size(self) -> int:
-        """Page size, different for each sweep: a study missed at the edge of a page falls inside a page next time."""
+        """Page size, different for each sweep: a study missed between two pages is seen in the next sweep."""
         return _LARGEST_PAGE - self.sweeps % _PAGE_SIZES
 
     @property
     def studies_seen(self) -> int:
-        """Number of studies that the present sweep has listed; AutoScribe does not say how many there are."""
+        """Number of studies listed so far in the present sweep; AutoScribe does not say how many there are."""
         return self.running.studies if self.running else 0
 
     @property
     def most_studies(self) -> int:
-        """Number of studies in AutoScribe, as far as it is known: those of the last sweep, or of the present one."""
+        """Number of studies in AutoScribe, as far as known: in the last sweep or the present one, whichever is more."""
         return max(self.studies_seen, self.finished.studies if self.finished else 0)
 
     @property
     def percent(self) -> int | None:
-        """Share of the present sweep that is done, by the size of the last; None without either. 99 at most."""
+        """Share of the present sweep that is done, judged by the size of the last; at most 99. None if unknown."""
         if self.running is None or self.finished is None or not self.finished.studies:
             return None
         return min(99, 100 * self.running.studies // self.finished.studies)
 
     def is_current(self, now: datetime, max_age: float) -> bool:
-        """True if a whole sweep ended at most that many seconds ago. Otherwise, index answers are `incomplete`."""
+        """True if a sweep was completed at most that many seconds ago. Else answers from the index are `incomplete`."""
         return self.finished is not None and now - self.finished.ended <= timedelta(seconds=max_age)
 
     def as_json(self) -> dict[str, Any]:
@@ -390,7 +390,7 @@ _NEW: Final = _there("SELECT count(*) FROM to_read WHERE study_id IN listed(:ids
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Study claimed to be read, the loop that found it, and the number of tries that failed."""
+    """Study that a process claimed to read, with the loop that found it and the number of failed tries."""
 
     study_id: str
     loop: str
@@ -401,14 +401,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Outcome of a claim: done or given up, or with `wait` to be tried again after that many seconds."""
+    """Outcome of a claimed study: done or given up, or (with `wait`) to be tried again after that many seconds."""
 
     claim: Claimed
     wait: float | None = None
 
 
 class ToRead:
-    """Studies to be read, as one process sees them; its claims end after `seconds` unless it renews them.
+    """Queue of studies to read, shared by processes; claims end after `seconds` unless renewed.
 
     Every method raises `StoreUnavailable`.
     """
@@ -418,7 +418,7 @@ class ToRead:
         self._claimed: set[str] = set()
 
     async def add(self, loop: str, given: Iterable[tuple[str, Json | None]]) -> None:
-        """Hand out studies, each with its listing if there is one."""
+        """Queue studies, each with its listing if there is one."""
         rows = [
             {"study_id": study_id, "loop": loop, "listed": None if listed is None else json.dumps(listed)}
             for study_id, listed in dict(given).items()
@@ -427,7 +427,7 @@ class ToRead:
         self._engine.bell.ring(CRAWL)
 
     async def turn(self, settled: Sequence[Settled], held: Collection[str], most: int) -> list[Claimed]:
-        """Settle claims, renew those of the studies still `held`, and claim at most so many more."""
+        """Store the outcomes of claims, renew the claims of studies still `held`, and claim at most so many more."""
         changed = [*(one.claim.study_id for one in settled), *held]
 
         def work() -> Steps[list[Claimed]]:
@@ -449,7 +449,7 @@ class ToRead:
         return claims
 
     async def unread(self, study_ids: Sequence[str]) -> int:
-        """Count those of these studies that no process has read or tried to read yet."""
+        """Count those of these studies that are still queued and were never tried."""
         return int((await self._engine.do(lambda: ask(_NEW, ids=json.dumps(study_ids))))[0][0])
 
     async def release(self) -> None:

@@ -47,7 +47,7 @@ class Sql(NamedTuple):
 
 
 def glued(*parts: Sql | str) -> Sql:
-    """Concatenate the parts, with their values in that order."""
+    """Concatenate SQL parts, and their values in the same order."""
     texts: list[str] = []
     values: list[Any] = []
     for part in parts:
@@ -58,7 +58,7 @@ def glued(*parts: Sql | str) -> Sql:
 
 
 def joined(word: str, parts: Sequence[Sql]) -> Sql:
-    """Join the parts with a word between them."""
+    """Join SQL parts with a word between them."""
     return Sql(word.join([one.text for one in parts]), tuple([value for one in parts for value in one.values]))
 
 
@@ -101,7 +101,7 @@ _INSTANT: Final[dict[Comparison, str]] = {
 
 @lru_cache(maxsize=1024)
 def _with_places(template: str, alias: str) -> tuple[str, tuple[str, ...]]:
-    """Return the template with placeholders, and the names of the values in their order."""
+    """Replace the names in the template by placeholders; return it with the names in their order."""
     names: list[str] = []
     parts = template.replace("{m}", alias).split(":")
     text = parts[0]
@@ -119,12 +119,12 @@ def _compared(template: str, alias: str, low: int, high: int, span: int = 0) -> 
 
 
 def holds(criterion: Criterion, alias: str = "r") -> Sql:
-    """Return the condition that the resource with that alias meets a criterion."""
+    """Return the SQL condition that a resource (table alias) meets a criterion."""
     return _CONDITIONS[type(criterion)](criterion, alias)
 
 
 def _there_is(rows: str) -> str:
-    """Return the condition that rows `FROM` this source exist.
+    """Return the SQL condition that a FROM clause has rows.
 
     OFFSET keeps PostgreSQL from turning the subquery into a join, which might start at the wrong end. The rows are then
     looked up one resource at a time, as SQLite does.
@@ -133,7 +133,7 @@ def _there_is(rows: str) -> str:
 
 
 def _term(one: _OfTerm, alias: str) -> Sql:
-    """Return the condition that a resource has such a term: in the set that it shares with others, or of its own.
+    """Return the condition that a resource has such a term, in the set it shares with others or of its own.
 
     Of a term that is shared most resources have no row of their own. If none has, no resource is looked at for one. The
     index of values does not tell that of the end of a value.
@@ -151,7 +151,7 @@ def _term(one: _OfTerm, alias: str) -> Sql:
 
 
 def _has_value(one: _OfTerm) -> Sql:
-    """Return the condition on the value of a term; Contains does without LIKE, whose case counts in one engine only."""
+    """Return the condition on a term's value. Contains is done without LIKE, which ignores case in one engine only."""
     match one:
         case Is(key=key, value=value):
             values = forms(key, value)
@@ -204,13 +204,13 @@ def _referred(one: Referred, alias: str) -> Sql:
 
 
 def any_of(clause: Clause, alias: str = "r") -> Sql:
-    """Return the condition that the resource with that alias meets a clause."""
+    """Return the condition that a resource meets one of the criteria of a clause."""
     conditions = [holds(one, alias) for one in clause]
     return conditions[0] if len(conditions) == 1 else glued("(", joined(" OR ", conditions), ")")
 
 
 def all_of(clauses: Sequence[Clause], alias: str = "r") -> Sql:
-    """Return the condition that the resource with that alias meets all clauses, of which there is one at least."""
+    """Return the condition that a resource meets all clauses, of which there is at least one."""
     return joined(" AND ", [any_of(one, alias) for one in clauses])
 
 
@@ -230,18 +230,18 @@ _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
 
 
 def found_by(criterion: Criterion) -> Sql:
-    """Return a query for the numbers of the resources that meet a criterion, as a column `resource`, by an index."""
+    """Return a query for the numbers (column `resource`) of the resources that meet a criterion, found by an index."""
     return _STARTS[type(criterion)](criterion)
 
 
 def lies(one: During, alias: str) -> Sql:
-    """Return the condition that a row of `moment` of that parameter compares so; the index of `low` bounds it."""
+    """Return the condition that a date's row of `moment` compares as asked; the index of `low` bounds it."""
     bound = _compared(_BOUND[one.comparison], alias, one.low, one.high, longest(one.key))
     return glued(bound, " AND ", _compared(_MOMENT[one.comparison], alias, one.low, one.high))
 
 
 def found_during(first: During, *others: Criterion) -> Sql:
-    """Return a query as `found_by` does, for all these bounds of one date, with the start of the moments as `low`.
+    """Return a query as `found_by` does, for all bounds of one date together, also with the moment's start as `low`.
 
     The resource is a sum, in which PostgreSQL sees no order: it would read all moments, to have them by resource.
     """
@@ -257,7 +257,7 @@ def _found_term(one: _OfTerm) -> Sql:
 
 
 def _found_by_set(one: _OfTerm, *, lacks: bool = False) -> Sql:
-    """Return a query for the resources whose shared terms meet a criterion; `lacks`: those whose terms do not.
+    """Return a query for resources by their set of shared terms; with `lacks`, those whose set has no such term.
 
     All sets are tried, since they are few. The sign before the key keeps databases from the index of values, where rows
     of very many single resources lie between those of sets.
@@ -279,7 +279,7 @@ def _found_not(one: Not) -> Sql:
 
 
 def _without_set(one: _OfTerm) -> Sql:
-    """Return a query for the resources of the type that share no terms."""
+    """Return a query for the resources of the type that have no set of shared terms."""
     text = "SELECT a.number AS resource FROM resource a WHERE a.term_set IS NULL AND a.type = ?"
     return Sql(text, (TYPE_OF[one.key],))
 
@@ -336,7 +336,7 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
 
 
 def is_countable(criterion: Criterion, resource_type: str) -> bool:
-    """True if index ranges bound what meets a criterion: of a chain or `_has`, what meets its end.
+    """True if ranges of an index hold what meets the criterion; of a chain or `_has`, what meets its last step.
 
     Of the end of a value, it is the range of all values. `resource_type` is that of the resources, empty in a chain.
     """
@@ -355,7 +355,7 @@ def is_countable(criterion: Criterion, resource_type: str) -> bool:
 
 
 def innermost(criterion: Criterion) -> Criterion:
-    """Return the criterion that a search looks up first: of a chain or `_has`, the one at its end."""
+    """Return the criterion that a search looks up first: of a chain or `_has`, that of its last step."""
     match criterion:
         case Refers(criterion=inner) | Referred(criterion=inner) | All(clauses=((inner,), *_)):
             return innermost(inner)
@@ -363,7 +363,7 @@ def innermost(criterion: Criterion) -> Criterion:
 
 
 def leads_by(criterion: Criterion, keys: Collection[int]) -> bool:
-    """True if a chain follows a reference of one of these keys back to what has it."""
+    """True if a chain goes backwards over a reference with one of these keys."""
     match criterion:
         case Refers(key=key, criterion=inner):
             return key in keys or leads_by(inner, keys)
@@ -373,7 +373,7 @@ def leads_by(criterion: Criterion, keys: Collection[int]) -> bool:
 
 
 def reached(criterion: Criterion) -> Sql:
-    """Return a query for what the steps of a chain lead to, several times if by several ways: none waits for all."""
+    """Return a query for the resources that a chain leads to; one reached in several ways comes several times."""
     match criterion:
         case All(clauses=((inner,), *_)):
             return reached(inner)
@@ -385,7 +385,7 @@ def reached(criterion: Criterion) -> Sql:
 
 
 def index_ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
-    """Return a query for each index range of a criterion, in the order of the index, and for resources by their sets.
+    """Return a query for each range of the index that a criterion reads, in index order, also for shared sets.
 
     `bounds` are more of its date. Without an order PostgreSQL may read a whole range before it gives a row, also where
     one value is frequent.

@@ -1,4 +1,4 @@
-"""Store requests that must not run twice, by idempotency key: the process that runs a request, and the answer.
+"""Store requests that must not run twice, by idempotency key: which process runs the request, and its answer.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. A process that runs a request holds its key
 until the instant in its row. If it finds another instant there, it has lost the key and sends nothing. The row records
@@ -47,19 +47,19 @@ _FORGET: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Request that is finished, with the answer that was given to `KeyClaim.done`."""
+    """Answer of a finished request, as given to `KeyClaim.done`."""
 
     answer: str
 
 
 class Requests:
-    """Requests of the store, by digests of their keys. Every method raises `StoreUnavailable`."""
+    """Store of requests by digests of their idempotency keys. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def claim(self, key: str, request: str) -> KeyClaim | Done | None:
-        """Claim a key for a request, both as digests; return its answer if there is one, None while it is held.
+        """Claim a key for a request (both digests); return the answer if it ran before, None while another runs it.
 
         Raises:
             IdempotencyKeyReused: the key was given for another request.
@@ -84,7 +84,7 @@ class Requests:
 
 
 class KeyClaim:
-    """Claim to a request that no other process runs. `sent` is the record of its sending, None if it was not sent.
+    """Claim of one process to run a request. `sent` is what was recorded before it was sent, None if it was not.
 
     Every method raises `StoreUnavailable`. Apart from `send`, a method does nothing if another process took the key.
     """
@@ -103,11 +103,11 @@ class KeyClaim:
             raise StoreUnavailable("another request with this key took over; this one sent nothing")
 
     async def leave(self, sent: str) -> None:
-        """Release the key of a request that was sent with an unknown result: the next holder looks for the result."""
+        """Release the key of a request that was sent with unknown result; the next holder looks for the result."""
         await self._do(_LEAVE, sent=sent)
 
     async def done(self, answer: str) -> None:
-        """Store the answer, which repeats of the request also get."""
+        """Store the answer; repetitions of the request get it, too."""
         await self._do(_DONE, answer=answer)
 
     async def release(self) -> None:
@@ -115,5 +115,5 @@ class KeyClaim:
         await self._do(_RELEASE)
 
     async def _do(self, statement: Statement, **values: str) -> bool:
-        """Run a statement if the key is still held; True if a row came back."""
+        """Run a statement if this process still holds the key; True if it did."""
         return bool(await self._engine.do(lambda: ask(statement, key=self._key, held=self._held, **values)))

@@ -1,4 +1,4 @@
-"""Identities of patients: what studies claim, conflicts with an operator's verdict, survivors of merges, studies.
+"""Store identities of patients: the claims of studies, conflicts, operators' verdicts, and merges.
 
 Carries out no clause of a standard; decision D12.
 Proved by tests/contract/test_patients.py and tests/contract/test_merged_messages.py.
@@ -51,12 +51,12 @@ CLAIMS: Final = Statement(_CLAIMS.replace("{linked}", _LINKED).replace("{claim}"
 
 
 def content_of(body: bytes) -> str:
-    """Return the digest by which claims of the same content are known."""
+    """Return the digest that is equal for claims with equal content."""
     return hashlib.sha256(body).hexdigest()[:32]
 
 
 def claims_about(patient_ids: Iterable[str], study_id: str) -> Steps[list[Row]]:
-    """Read the claims about these patients that an ingest of the study compares with, in order.
+    """Read the claims about these patients that an ingest of the study compares with, sorted.
 
     A row has the patient, the study, its date, its signature, the Patient as bytes, and the persons judged.
     """
@@ -67,7 +67,7 @@ def claims_about(patient_ids: Iterable[str], study_id: str) -> Steps[list[Row]]:
 
 
 def claims_in_order(patient_id: str, rows: Iterable[Row]) -> list[Row]:
-    """Return the rows of `CLAIMS` by study, each with the patient before it; a row without a body is no claim."""
+    """Sort rows of `CLAIMS` by study, with the patient id in front; leave out rows without a body."""
     claims: list[Row] = [(patient_id, *row[:3], decompressed(row[3]), *row[4:]) for row in rows if row[3] is not None]
     return sorted(claims, key=lambda row: str(row[1]))
 
@@ -80,7 +80,7 @@ _OF_CLAIMS: Final = (
 
 
 async def newest_claims(engine: Engine, addresses: Sequence[str], organizations: Sequence[str]) -> dict[str, bytes]:
-    """Return the Patient, as FHIR JSON, of the newest study of these facilities, by address.
+    """Return each Patient (by address) as the newest study of these facilities describes it, as FHIR JSON.
 
     The order is that of `study_write`: study date, signature, study id.
     """
@@ -134,7 +134,7 @@ _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE stud
 
 @dataclass(frozen=True, slots=True)
 class StoredIdentity:
-    """Patient id that a study names, and its state.
+    """Patient id that a study claims, and the state of that claim (conflict or verdict).
 
     `held apart`: other studies use the id for another person. `contradicted`: the study's own reports name several
     people, this one among them. `link` or `separate`: an operator's verdict; `no longer counts` is added once the study
@@ -148,18 +148,18 @@ class StoredIdentity:
 
 
 async def every(engine: Engine) -> list[StoredIdentity]:
-    """Return all conflicts, between studies and within one, and all verdicts."""
+    """Return all conflicts, between studies and within one study, and all verdicts."""
     rows = await engine.fetch(_EVERY)
     return [StoredIdentity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
 
 
 async def named(engine: Engine, study_id: str) -> set[str]:
-    """Return the ids of the patients that a study names or is held apart from; empty if it is not stored."""
+    """Return the ids of the patients that a study claims or conflicts with; empty if the study is not stored."""
     return {str(patient_id) for (patient_id,) in await engine.fetch(_NAMED, study_id=study_id)}
 
 
 async def is_disputed(engine: Engine, patient_ids: Sequence[str], organizations: Sequence[str] | None = None) -> bool:
-    """True if a conflict about one of these patients is open, between studies or within one (`every`).
+    """True if one of these patients has an open conflict, between studies or within one study.
 
     With `organizations`, the addresses of facilities, only their studies count.
 
@@ -177,14 +177,14 @@ async def is_disputed(engine: Engine, patient_ids: Sequence[str], organizations:
 
 
 async def is_described(engine: Engine, patient_id: str) -> bool:
-    """True if a study describes the patient now; a Patient that all studies left stays as it was."""
+    """True if a study describes the patient now; a Patient that no study describes any more is kept as it was."""
     return bool(await engine.fetch(_DESCRIBED, patient_id=patient_id))
 
 
 async def decide(  # noqa: PLR0913, PLR0917 (the parts of a verdict)
     engine: Engine, patient_id: str, study_id: str, verdict: str, reason: str, at: datetime
 ) -> bool:
-    """Store a verdict in place of any earlier one; False if no such study is stored."""
+    """Store an operator's verdict in place of any earlier one; False if no such study is stored."""
     values = {"verdict": verdict, "reason": reason, "decided": micros(at)}
 
     def work() -> Steps[bool]:
@@ -198,7 +198,7 @@ async def decide(  # noqa: PLR0913, PLR0917 (the parts of a verdict)
 
 
 async def survivor_of(engine: Engine, patient_id: str) -> str:
-    """Return the id of the Patient who replaces this one, directly or by others; its own id if none does.
+    """Follow merges from a Patient to the one that replaces it; return that id, or its own if none does.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -207,7 +207,7 @@ async def survivor_of(engine: Engine, patient_id: str) -> str:
 
 
 async def merged_into(engine: Engine, patient_id: str, organizations: Sequence[str] | None = None) -> list[str]:
-    """Return this Patient and those who replace it, one after the other; the last one stands for all. Empty: unknown.
+    """Return this Patient and those that replace it, in order of the merges; empty if it is unknown.
 
     With `organizations`, the addresses of facilities, only what their studies say counts.
 
@@ -223,7 +223,7 @@ async def merged_into(engine: Engine, patient_id: str, organizations: Sequence[s
 
 
 async def with_replaced(engine: Engine, patient_ids: Iterable[str]) -> list[str]:
-    """Return these patients with all whom they replace, each once: messages before the merge are about those.
+    """Add to these patients all that they replace since a merge; each once.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -234,7 +234,7 @@ async def with_replaced(engine: Engine, patient_ids: Iterable[str]) -> list[str]
 
 
 async def _patient(engine: Engine, patient_id: str, organizations: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the current version of a Patient, or what studies of some facilities say; empty if there is none."""
+    """Return a Patient's current version, or (for some facilities) what their studies say; empty if there is none."""
     address = f"Patient/{patient_id}"
     if organizations is not None:
         body = (await newest_claims(engine, [address], organizations)).get(address, b"{}")
@@ -253,7 +253,7 @@ _ORGANIZATIONS_NAMED: Final = Statement(
 
 
 async def organizations_named(engine: Engine, facilities: Iterable[str]) -> dict[str, str]:
-    """Return the addresses of the Organizations that have one of these names, or it as alias: each with that name.
+    """Find Organizations by name or alias; return their addresses, each with the name it was found by.
 
     Names are compared, and returned, in the form of `exact`.
     """
@@ -278,7 +278,7 @@ _ADDRESS: Final = Statement("SELECT address FROM resource WHERE number = :number
 
 
 class SpelledNumber(NamedTuple):
-    """Identifier of a Patient: `value` in the form for comparison (`mrn_key`), and the FHIR system."""
+    """Identifier of a Patient: `value` in its form for comparison (`mrn_key`), and the FHIR system."""
 
     patient_id: str
     system: str
@@ -286,7 +286,7 @@ class SpelledNumber(NamedTuple):
 
 
 async def patients_spelling(engine: Engine, values: Collection[str]) -> list[SpelledNumber]:
-    """Return the patients who have, or had, one of these numbers (`mrn_key`), from any authority.
+    """Return the patients who have, or had, one of these numbers (`mrn_key`), whoever issued it.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -317,7 +317,7 @@ _IN_CONFLICT: Final = Statement("SELECT study_id FROM conflict WHERE patient_id 
 
 
 async def studies_of(engine: Engine, patient_ids: Iterable[str], most: int) -> list[bytes]:
-    """Return the packed states of a patient's signed studies; none while studies dispute who the patient is.
+    """Return a patient's studies with signed reports, compressed; none while a conflict about the patient is open.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

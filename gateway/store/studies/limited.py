@@ -1,4 +1,4 @@
-"""Statements with the limits of a client in them: which types it may see, and which resources of each.
+"""Add the limits of a client to SQL statements: which types it may see, and which resources of each type.
 
 Carries out no clause of a standard; decision D41. A statement has `{limit}` where the limits of the resource `r` stand.
 For a client without limits its text is the one without them.
@@ -27,12 +27,12 @@ def _statement(sql: str) -> Statement:
 
 
 def unlimited(template: str) -> Statement:
-    """Return the statement for a client that sees everything."""
+    """Return the statement for a client without limits."""
     return Statement(template.replace(PLACE, ""))
 
 
 def limited(template: str, limit: Sql, **more: Sql) -> tuple[Statement, dict[str, Any]]:
-    """Return the statement with these conditions, and the values of their placeholders by name.
+    """Return the statement with a client's limits, and the values of their placeholders by name.
 
     `limit` stands at `{limit}`, as one condition more. `more` are whole conditions at places of their own.
     """
@@ -46,7 +46,7 @@ def limited(template: str, limit: Sql, **more: Sql) -> tuple[Statement, dict[str
 
 
 def of_types(limits: Limits, alias: str = "r") -> Sql:
-    """Return the condition that a resource is of a type, and meets the limits of the type."""
+    """Return the condition that a resource has one of these types and meets the limits of its type."""
     whole = [kind for kind, clauses in limits.items() if not clauses]
     ways = [Sql(f"{alias}.type IN ({', '.join('?' * len(whole))})", tuple(whole))] if whole else []
     for kind, clauses in limits.items():
@@ -58,5 +58,5 @@ def of_types(limits: Limits, alias: str = "r") -> Sql:
 
 
 def met(clauses: Sequence[Clause]) -> Sql:
-    """Return the condition that a resource meets the limits of its type, which has some."""
+    """Return the condition that a resource meets these limits, of which there is at least one."""
     return all_of(clauses)

@@ -1,4 +1,4 @@
-"""Find current resources by a search, by a patient's compartment, and by their history.
+"""Run a search, and read resources by reference, by patient compartment, and by history.
 
 https://hl7.org/fhir/R4/search.html.
 Proved by tests/contract/test_search.py and tests/gateway/store/studies/test_compartment.py.
@@ -61,7 +61,7 @@ _CONFLICTS: Final = unlimited(_OF_CONFLICTS)
 
 
 class Version(NamedTuple):
-    """Version as it is served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
+    """Resource version as served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
 
     `owner` is its study, empty for a resource that several studies describe. `remarks` are bits for the kinds of
     warnings that may apply to it (`search_sql.ANY_REMARK`).
@@ -83,12 +83,12 @@ class Version(NamedTuple):
 
 
 def version_of(address: str, version: int, updated: int, row: bytes, *more: Any) -> Version:
-    """Return a version from the columns of its row."""
+    """Build a version from the columns of a row."""
     return Version(str(address), int(version), int(updated), served_version(row, version, updated), *more)
 
 
 async def in_turns(make: Callable[[Row], Made], rows: Sequence[Row]) -> list[Made]:
-    """Make something of each row; after some rows the other tasks of the loop have their turn, for a page has many."""
+    """Convert rows one by one, and let other tasks of the event loop run in between."""
     made: list[Made] = []
     for start in range(0, len(rows), _AT_ONE_GO):
         if start:
@@ -99,7 +99,7 @@ async def in_turns(make: Callable[[Row], Made], rows: Sequence[Row]) -> list[Mad
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Page of results. It covers all versions up to the instant `last`, in microseconds."""
+    """Page of results, with all versions up to the instant `last`, in microseconds."""
 
     versions: list[Version]
     last: int
@@ -107,7 +107,7 @@ class Found:
 
 
 async def page(engine: Engine, search: Search) -> Found:
-    """Return a page of resources, in the order of the search also when paging back.
+    """Return a page of a search's results, in the order of the search also when paging back.
 
     Raises:
         StoreTooSlow: the search took too long, or nothing narrows it as the index shows.
@@ -118,7 +118,7 @@ async def page(engine: Engine, search: Search) -> Found:
 
 
 async def count(engine: Engine, search: Search) -> int:
-    """Count the results.
+    """Count the results of a search.
 
     Raises:
         StoreTooSlow: the count took too long, or nothing narrows the search as the index shows.
@@ -128,7 +128,7 @@ async def count(engine: Engine, search: Search) -> int:
 
 
 async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
-    """Return the addresses of suppressed resources that match the search."""
+    """Return the addresses of suppressed resources that a search would match."""
     if not await engine.fetch(_ANY_SUPPRESSED, type=search.resource_type):
         return []
     rows = await read(engine, search, search_sql.suppressed(search, most))
@@ -145,7 +145,7 @@ async def current(engine: Engine, addresses: Sequence[str], limits: Limits | Non
 async def referring(
     engine: Engine, key: int, addresses: Sequence[str], most: int, limits: Limits | None = None
 ) -> dict[str, Version | None]:
-    """Return at most `most` resources that refer to one of these by that reference parameter, as `current` does.
+    """Return up to `most` resources that refer to one of these by that search parameter, as `current` does.
 
     With limits they come by address: when a resource was first stored may tell of what the client does not see.
     """
@@ -162,13 +162,13 @@ async def referring(
 
 
 async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[str]:
-    """Return at most `most` addresses that these resources refer to by that reference parameter."""
+    """Return up to `most` addresses that these resources refer to by that search parameter."""
     rows = await engine.fetch(_REFERENCED, key=key, addresses=json.dumps(list(addresses)), most=most)
     return [str(address) for (address,) in rows]
 
 
 async def issues(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, MappingIssue]]:
-    """Return the mapping issues of these studies, each with its study id; without those that only inform."""
+    """Return the mapping issues of these studies, each with its study id; without merely informative ones."""
     rows = await engine.fetch(_ISSUES, study_ids=json.dumps(list(study_ids)), most=most)
     return [(str(study_id), MappingIssue(*columns)) for study_id, *columns in rows]
 
@@ -182,7 +182,7 @@ async def disputed(engine: Engine, study_ids: Sequence[str], most: int) -> list[
 async def conflicts(
     engine: Engine, patient_ids: Sequence[str], organizations: Sequence[str] | None = None
 ) -> dict[str, int]:
-    """Count the studies held apart from each of these patients, since they describe another person (D12).
+    """Count, for each of these patients, the studies kept apart since they describe another person (D12).
 
     With `organizations`, the addresses of facilities, only their studies count, and only patients of such studies.
     """
@@ -285,7 +285,7 @@ async def compartment(  # noqa: PLR0913 (patient, selection, page and limits)
     limits: Limits | None = None,
     follows_patient: bool = True,
 ) -> list[Version]:
-    """Return resources of these types about a patient (`Patient/…`) numbered above `after`, at most `most`.
+    """Return up to `most` resources of these types about a patient (`Patient/…`), numbered above `after`.
 
     Only resources stored at or after `since` (microseconds). With `during`, members whose date of care lies outside of
     this interval [low, high) are left out, and what only refers to these. Each one's `position` is its number. With
@@ -363,7 +363,7 @@ OF_TYPE_LIMITED: Final = (
 async def versions_of(  # noqa: PLR0913 (selection, page and limits)
     engine: Engine, types: Sequence[str], *, since: int, before: int, most: int, limits: Limits | None
 ) -> list[Version]:
-    """Return at most `most` versions of resources of these types, stored at or after `since` and before `before`.
+    """Return up to `most` versions of resources of these types, stored from `since` on and before `before`.
 
     Both are microseconds. `limits` are what the client sees of each type; None: all.
 
@@ -388,7 +388,7 @@ async def _of_any(engine: Engine, types: Sequence[str], limits: Limits | None, *
 
 
 async def _of_type(engine: Engine, kind: str, limits: Limits | None, **place: int) -> Sequence[Row]:
-    """Return the versions of one type from its newest resources on."""
+    """Return the versions of one type, from its newest resource backwards."""
     if limits is not None:
         statement, more = limited(OF_TYPE_LIMITED, of_types(limits))
         return await _history(engine, statement, type=kind, **place, **more)

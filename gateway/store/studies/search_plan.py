@@ -1,4 +1,4 @@
-"""Decide how a search is read: from the clause that the fewest resources meet, or by the index that has its order.
+"""Decide how to run a search: from its clause with the fewest matches, or along the index that has its sort order.
 
 https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is read from
 there. Any other search has rounds. A round counts the index rows of each clause up to a bound. If a clause has fewer,
@@ -48,7 +48,7 @@ _Found: TypeAlias = tuple[Sequence[Row], Way]
 
 
 async def read_page(engine: Engine, search: Search) -> _Found:
-    """Return the rows of a page, as `search_sql.page` has them, and the way in which they were found.
+    """Choose a way to find a page, and return its rows (columns as `search_sql.page`) and the way.
 
     Raises:
         StoreTooSlow: it took too long, or each clause has too many index rows, and the first in the order no page.
@@ -72,7 +72,7 @@ async def read_page(engine: Engine, search: Search) -> _Found:
 
 
 async def read_count(engine: Engine, search: Search) -> Sequence[Row]:
-    """Return one row, with the number of results.
+    """Choose a way to count the results; return one row with the count.
 
     Raises:
         StoreTooSlow: it took too long, or each clause has too many index rows.
@@ -86,7 +86,7 @@ async def read_count(engine: Engine, search: Search) -> Sequence[Row]:
 
 
 async def _few(engine: Engine, search: Search, until: float) -> Search:
-    """Return the search from a clause that finds few enough to be counted."""
+    """Choose a clause that few enough resources meet, and return the search starting from it."""
     for most in (*ROUNDS, COUNTED):
         if fewer := await _narrowest(engine, search, most, until, looks=False):
             return fewer
@@ -94,7 +94,7 @@ async def _few(engine: Engine, search: Search, until: float) -> Search:
 
 
 async def _narrowest(engine: Engine, search: Search, most: int, until: float, *, looks: bool) -> Search | None:
-    """Return the search from the clause with the fewest index rows; None if each has `most` or more.
+    """Start the search from the clause with the fewest index rows; None if each has `most` or more.
 
     Those that a look reads are not counted: it sees itself if they are few.
     """
@@ -121,7 +121,7 @@ async def _from_clause(engine: Engine, search: Search, until: float, *, tries_he
 
 
 async def _look(engine: Engine, search: Search, most: int, until: float) -> tuple[_Found | None, int]:
-    """Return the rows of the page if it is among the first `most` resources in the order, or if there are no more.
+    """Look for the page among the first `most` resources in sort order; None if it is not there.
 
     Also return how many matches are among them. Those that have the first sort key of the next one are left out: very
     many may have one date, such as a birth date that stands for none.
@@ -136,7 +136,7 @@ async def _look(engine: Engine, search: Search, most: int, until: float) -> tupl
 
 
 async def read(engine: Engine, search: Search, sql: Sql, until: float | None = None) -> Sequence[Any]:
-    """Return the rows of SQL that starts from the starting clause of the search; `until` is as for `_scan`."""
+    """Run SQL that starts from the starting clause of the search; `until` as for `_scan`."""
     if engine.dialect == "postgresql" and search_sql.is_bounded(search):
         return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
     # A number usually has few resources, a code may have a hundred thousand: the answering loop waits for no database
@@ -144,7 +144,7 @@ async def read(engine: Engine, search: Search, sql: Sql, until: float | None = N
 
 
 async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
-    """Return the rows of a query of a search that ends by the instant `until`; None: `SECONDS` from now."""
+    """Run a query that must end by the instant `until`; None means `SECONDS` from now."""
     left = search_sql.SECONDS if until is None else until - clock.monotonic()
     text = search_sql.for_dialect(sql.text, engine.dialect)
     if left > 0:
@@ -154,7 +154,7 @@ async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bo
 
 
 def counted_places(search: Search, *, looks: bool) -> list[int]:
-    """Return the places of the clauses whose index rows are counted; all bounds of a date are at that of the first."""
+    """Return the places of clauses to count index rows of; bounds of one date count as one, at the first."""
     return [
         place
         for place, clause in enumerate(search.clauses)
@@ -165,7 +165,7 @@ def counted_places(search: Search, *, looks: bool) -> list[int]:
 
 
 def counts(search: Search, places: Sequence[int], most: int) -> Sql:
-    """Return SQL that counts the index rows of the clauses at these places, up to `most` in each range of the index.
+    """Return SQL that counts the index rows of the clauses at these places, up to `most` in each index range.
 
     In the last round those of a client with limits are the resources that it sees of each clause.
     """
@@ -180,7 +180,7 @@ def counts(search: Search, places: Sequence[int], most: int) -> Sql:
 
 
 def _ranges(search: Search, criterion: Criterion, bounds: Sequence[Criterion], limits: Sequence[Clause]) -> list[Sql]:
-    """Return a query for the rows of each range of the index that tell what meets a criterion.
+    """Return a query for each range of index rows that a criterion reads.
 
     Of a chain and of `_has` that is what meets its end; if one row of that leads to very many, what it leads to.
     """
@@ -199,13 +199,13 @@ def _limits(search: Search, most: int) -> Sequence[Clause]:
 
 
 def _seen(search: Search, found: Sql, limits: Sequence[Clause], column: str = "1") -> Sql:
-    """Return a query for those of the found resources that the client sees."""
+    """Return a query for those of the found resources that the client may see."""
     of_type = Sql(" WHERE r.number = d.resource AND r.type = ? AND ", (search.resource_type,))
     return glued("SELECT ", column, " FROM ", search_sql.by_way_of(found), of_type, all_of(limits))
 
 
 def _range(search: Search, place: int) -> Sequence[Clause]:
-    """Return the clauses that bound one range of an index with the clause at that place; the first one first."""
+    """Return the clauses that share an index range with the clause at that place, the first one first."""
     if _is_of_updates(search.clauses[place]):
         return [clause for clause in search.clauses if _is_of_updates(clause)]
     return [search.clauses[one] for one in window(search.clauses, place)]
@@ -216,7 +216,7 @@ def _is_of_updates(clause: Clause) -> bool:
 
 
 def _may_look(search: Search) -> bool:
-    """True if an index has the order in which the matches come next, and to test one resource reads little."""
+    """True if an index has the sort order of the next matches, and testing one resource reads few rows."""
     first = search.sort[0]
     if first.by == "term" or any(map(reads_many, search.clauses)):
         return False
@@ -227,12 +227,12 @@ def _may_look(search: Search) -> bool:
 
 
 def _has_all(search: Search) -> bool:
-    """True if the index has every match: a resource without a date has no row in the index of that date."""
+    """True if the sort index has every match: a resource without a date has no row in the index of that date."""
     return search.sort[0].by != "moment" or any(_is_of_order(one, search) for one in search.clauses)
 
 
 def edge(search: Search, most: int) -> Sql:
-    """Return SQL for the first sort key behind so many resources in the order; it finds nothing if there are fewer.
+    """Return SQL for the sort key of the resource after the first `most` in sort order; no row if there are fewer.
 
     In the last round those of a client with limits are the ones that it sees.
     """
@@ -243,13 +243,13 @@ def edge(search: Search, most: int) -> Sql:
 
 
 def page_before(search: Search, until: Any) -> Sql:
-    """Return SQL for a page, as `search_sql.page` does, of matches before this edge; None: of all matches."""
+    """Return SQL for a page (as `search_sql.page`) of matches before that sort key; None: of all matches."""
     settled = [place for place, one in enumerate(search.clauses) if _is_of_order(one, search)]
     return search_sql.page(search, _in_order(search, until), settled, has_sort_key=True)
 
 
 def _in_order(search: Search, until: Any = None) -> Sql:
-    """Return a query for the resources in the index that has the order, with the first sort key as `low`.
+    """Return a query for resources along the index that has the sort order, with the first sort key as `low`.
 
     They are of the type, within the bounds, and not before the last page.
     """
@@ -280,7 +280,7 @@ def _goes_down(search: Search) -> bool:
 
 
 def _is_of_order(clause: Clause, search: Search) -> bool:
-    """True if the clause limits the rows of the index that has the order."""
+    """True if the clause limits rows of the index that has the sort order."""
     first = search.sort[0]
     match clause:
         case (During(key=key, comparison=comparison),):

@@ -61,20 +61,20 @@ _LAST: Final = "(SELECT k.last FROM tick k WHERE k.one = 1)"
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One sort key: `by` a column of the resource, or the parameter `key` of a kind of index rows."""
+    """Sort key: `by` a column of the resource, or by the index rows of the search parameter `key`."""
 
     by: Literal["updated", "address", "term", "moment"]
     key: int = 0
     descending: bool = False
 
     def reversed(self) -> Sort:
-        """Return the opposite direction of this sort key."""
+        """Return this sort key in the opposite direction."""
         return Sort(self.by, self.key, not self.descending)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Search: at most `most` resources of a type that match every clause, in order, after `after`.
+    """Search for at most `most` resources of a type that match every clause, sorted, from behind `after`.
 
     `start` is the place of the starting clause (`cheapest`). `after` has the value of each sort key of the last result
     seen, then its number; `is_back` pages the other way. `until` and `since` limit the last update: no later, and
@@ -96,7 +96,7 @@ class Search:
 
 
 class Way(NamedTuple):
-    """Description of how a page was found, and the SQL that found it, without values."""
+    """Way in which a page was found, in words and as SQL without values."""
 
     how: str
     sql: str
@@ -121,7 +121,7 @@ _MAY_HAVE_REMARKS: Final = (
 
 
 def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
-    """Return the place of the clause to start from, among those at `narrowing`: the one that finds the fewest rows.
+    """Return the place of the cheapest clause to start from, among those at the places `narrowing`.
 
     Raises:
         ValueError: no clause narrows.
@@ -130,7 +130,7 @@ def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
 
 
 def window(clauses: Sequence[Clause], place: int) -> list[int]:
-    """Return the places of all bounds of one date, if the clause at that place is one, else this place alone.
+    """Return the places of all clauses that bound the same date as the clause at that place; else only this place.
 
     A resource has one moment of a parameter at most: what meets all bounds lies in one range of the index.
     """
@@ -139,7 +139,7 @@ def window(clauses: Sequence[Clause], place: int) -> list[int]:
 
 
 def _bounded(clause: Clause) -> int | None:
-    """Return the key of the date that a clause bounds to one range."""
+    """Return the key of the date that a clause bounds to one range; None if it does not."""
     match clause:
         case (During(key=key, comparison=comparison),) if comparison != "ne":
             return key
@@ -147,12 +147,12 @@ def _bounded(clause: Clause) -> int | None:
 
 
 def is_bounded(search: Search) -> bool:
-    """True if the search has few criteria and starts from few rows, such as those of a patient or number."""
+    """True if the search is short: few criteria, and a start from few rows, such as those of a patient or number."""
     return not is_broad(search) and has_few_criteria(search) and not has_far_criteria(search)
 
 
 def is_broad(search: Search) -> bool:
-    """True if the search starts from what very many resources may have: a name, a date, a code, a radiologist."""
+    """True if very many resources may meet the starting clause: a name, a date, a code, a radiologist."""
     return any(map(_is_broad, search.clauses[search.start]))
 
 
@@ -170,22 +170,22 @@ def _is_broad(criterion: Criterion) -> bool:
 
 
 def has_few_criteria(search: Search) -> bool:
-    """True if a database plans the search quickly; it takes long to plan hundreds of conditions."""
+    """True if there are few enough conditions for a database to plan the search quickly."""
     return sum(map(len, search.clauses)) <= _LITTLE
 
 
 def has_far_criteria(search: Search) -> bool:
-    """True if the test of one result may read many rows."""
+    """True if testing one result against some clause may read many rows."""
     return any(map(goes_far, search.clauses))
 
 
 def goes_far(clause: Clause) -> bool:
-    """True if the test of one resource may read many rows: all reports of a radiologist or a facility."""
+    """True if testing one resource may read many rows, such as all reports of a radiologist or a facility."""
     return any(map(_goes_far, clause))
 
 
 def _goes_far(criterion: Criterion) -> bool:
-    """True for a criterion on whatever refers to a resource, for a chain of two steps, and for some limits."""
+    """True for a criterion on whatever refers to a resource, a chain of two steps, or a limit that reads many rows."""
     match criterion:
         case Referred() | Refers(criterion=Refers()):
             return True
@@ -199,7 +199,7 @@ def _goes_far(criterion: Criterion) -> bool:
 
 
 def reads_many(clause: Clause) -> bool:
-    """True if the test of one resource may read very many rows: all that refer to a radiologist or a facility."""
+    """True if testing one resource may read very many rows: all that refer to a radiologist or a facility."""
     return any(map(_reads_many, clause))
 
 
@@ -215,7 +215,7 @@ def _reads_many(criterion: Criterion) -> bool:
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
-    """Return the order of a search that starts there, if the client names none: by its date, else by last update.
+    """Choose the sort order if the client names none: by the date in the search, else by last update.
 
     A search from a code or a name goes by a date that it has beside it, as their index rows tell no order: from a day
     on, the first matches are soon found. Who asks by last update gets that order.
@@ -285,7 +285,7 @@ def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()
 
 
 def way_from_start(search: Search, sql: Sql, dialect: Dialect) -> Way:
-    """Describe a page that this SQL found from the starting clause of the search."""
+    """Describe a page that was found from the starting clause of the search."""
     kind = type(search.clauses[search.start][0]).__name__
     return Way.of(f"starting from a clause of kind {kind}", sql, dialect)
 
@@ -307,26 +307,26 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
 
 
 def count(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
-    """Return SQL that counts the results; `found` and `settled` are as for `page`."""
+    """Return SQL that counts the results; `found` and `settled` as for `page`."""
     source = _from_where(search) if found is None else _where(search, by_way_of(found), _SAME, settled)
     return glued("SELECT count(*) FROM ", source)
 
 
 def suppressed(search: Search, most: int) -> Sql:
-    """Return SQL for the addresses of matching resources that are suppressed (D2): of a broad search among all such."""
+    """Return SQL for the addresses of suppressed resources (D2) that match the search."""
     source = _where(search, _BY_TYPE, _ALL_OF_TYPE, is_suppressed=1) if is_broad(search) else _from_where(search, 1)
     return glued("SELECT r.address FROM ", source, Sql(" LIMIT ?", (most,)))
 
 
 def is_count_of_rows(search: Search) -> bool:
-    """True if the rows of one index range tell the results, but for the suppressed ones."""
+    """True if counting the rows of one index range gives the count, apart from suppressed resources."""
     if len(window(search.clauses, search.start)) < len(search.clauses) or (search.until, search.since) != (None, None):
         return False
     return is_broad(search) and all(map(_is_of_index, search.clauses[search.start]))
 
 
 def _is_of_index(criterion: Criterion) -> bool:
-    """True if index rows tell which resources meet a criterion."""
+    """True if index rows alone tell which resources meet a criterion."""
     return isinstance(criterion, Is | Starts | Ends | Has | During)
 
 
@@ -338,7 +338,7 @@ def count_of_rows(search: Search) -> Sql:
 
 
 def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
-    """Return the FROM and WHERE parts of the search from its starting clause."""
+    """Return FROM and WHERE of the search, from its starting clause."""
     clause = search.clauses[search.start]
     if any(isinstance(one, Updated) for one in clause):
         return _where(search, _BY_TYPE, _any(clause), (search.start,), is_suppressed=is_suppressed)
@@ -348,7 +348,7 @@ def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
 
 
 def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (), *, is_suppressed: int = 0) -> Sql:
-    """Return the FROM and WHERE parts: what meets `first` in the source, and every clause but the `settled` ones."""
+    """Return FROM and WHERE of the search: `first` in the source, and all clauses except the `settled` ones."""
     conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}", (search.resource_type,)), first]
     others = [clause for place, clause in enumerate(search.clauses) if place not in settled]
     conditions += map(_any, sorted(others, key=goes_far))  # what most resources fail soonest is tested first
@@ -361,12 +361,12 @@ def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (
 
 @lru_cache(maxsize=4096)
 def _of_clauses(clauses: tuple[Clause, ...]) -> Sql:
-    """Return a FROM part: the resources that meet a clause, or all bounds of a date, by index."""
+    """Return a FROM part: the resources that meet a clause (or all bounds of a date), by index."""
     return by_way_of(found_by_range(clauses))
 
 
 def found_by_range(clauses: Sequence[Clause]) -> Sql:
-    """Return a query for the numbers of the resources that meet a clause, or all bounds of a date (`window`)."""
+    """Return a query for the numbers of resources that meet a clause (or all bounds of a date, see `window`)."""
     match clauses[0]:
         case (During() as first,):
             return found_during(first, *[one for clause in clauses[1:] for one in clause])
@@ -376,7 +376,7 @@ def found_by_range(clauses: Sequence[Clause]) -> Sql:
 
 
 def by_way_of(found: Sql) -> Sql:
-    """Return a FROM part: the resources `r` that a query finds, as the column `resource` of `d`."""
+    """Return a FROM part with the resources `r` that a query finds by number (column `resource` of `d`)."""
     return glued("(", found, f"){_BY_WAY_OF}")
 
 
@@ -386,7 +386,7 @@ def _any(clause: Clause) -> Sql:
 
 
 def _is_in_order(sort: Sort, search: Search) -> bool:
-    """True if the index that the search starts from gives the order."""
+    """True if the index that the search starts from has the sort order."""
     clause = search.clauses[search.start]
     return len(clause) == 1 and isinstance(clause[0], During) and (sort.by, sort.key) == ("moment", clause[0].key)
 
@@ -402,12 +402,12 @@ def _sort_key(sort: Sort) -> Sql:
 
 
 def unsorted(sort: Sort) -> Any:
-    """Return the sort key of resources that have none."""
+    """Return the sort key for resources that lack the element to sort by."""
     return _UNSORTED[sort.by, sort.descending][1]
 
 
 def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:
-    """Return the columns that give the order, each with True if it descends."""
+    """Return the columns to sort by, each with True if descending."""
     keys = [(f"k{place}", one.descending != is_back) for place, one in enumerate(sort)]
     return [*keys, ("number", is_back)]
 
@@ -418,7 +418,7 @@ def _order(sort: tuple[Sort, ...], *, is_back: bool) -> str:
 
 
 def _behind(search: Search) -> Sql:
-    """Return the condition that a resource comes after the last one seen, also by a place of an earlier release."""
+    """Return the condition that a resource comes after the last one seen; page links of earlier releases work, too."""
     ways = _ways(search.sort, is_back=search.is_back)
     keys = zip(search.sort, search.after, strict=False)
     after = [short_value(sort.key, one) if sort.by == "term" else one for sort, one in keys] + [search.after[-1]]

@@ -1,4 +1,4 @@
-"""Sets of index terms that many resources have alike: statuses, codes, profiles, and texts of the gateway's own tables.
+"""Sets of index terms that many resources share, stored once: statuses, codes, profiles, and the gateway's own texts.
 
 https://hl7.org/fhir/R4/search.html#token. Most resources repeat their status, category, code and profile. `term` has
 such a set once, under a number of its own, and every resource with these terms names it in `term_set`. A search that
@@ -53,7 +53,7 @@ _CODED: Final = (
 
 
 class TermSet(NamedTuple):
-    """Set of terms: its number, a digest of them below 0, and the terms as `term` has them, as JSON: [[key, value], …].
+    """Set of index terms: its number, a negative digest of the terms; and the terms as JSON, [[key, value], …].
 
     It is JSON so that one statement writes a set, or finds it written.
     """
@@ -63,12 +63,12 @@ class TermSet(NamedTuple):
 
 
 def _keys(row: Parameter) -> set[int]:
-    """Return the keys of the rows that the parameter reads, but those for a number or a reference."""
+    """Return the keys of a search parameter's index rows, except those of numbers and references."""
     return {row.key, *(row.key_with(one) for one in _MODIFIERS)}
 
 
 def _starts_searches(row: Parameter) -> bool:
-    """True if a search may start from the parameter, or follows it from one resource to another."""
+    """True if a search may start from the parameter, or follow it from one resource to another."""
     return row.narrows or row.type not in {"token", "uri"}
 
 
@@ -87,7 +87,7 @@ _LISTED: Final = KEYS.intersection(row.key for row in PARAMETERS if row.system o
 
 
 def divided(terms: Iterable[Term]) -> tuple[list[Term], TermSet | None]:
-    """Return the terms of a resource as rows have them, in two parts: those of its own, and the set that it shares."""
+    """Divide the terms of a resource, as rows have them: its own ones, and the set that it shares, if any."""
     own: list[Term] = []
     shared: list[Term] = []
     for key, value in terms:
@@ -108,7 +108,7 @@ def _of_vocabulary(key: int, value: str) -> tuple[Term, bool]:
 
 @cache
 def _vocabulary() -> frozenset[str]:
-    """Return the terms of the gateway's own tables. The empty one says that an element is there, unread."""
+    """Return the terms in the gateway's own tables, and the empty term: an element is present, but not indexed."""
     procedures = starter()
     coded = [*_CODED, *((one.system, one.code, one.display) for codes in procedures.values() for one in codes)]
     codes = [short_value(0, code_term(code, system)) for system, code, _ in coded]
@@ -120,7 +120,7 @@ def _vocabulary() -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def set_of(terms: frozenset[Term]) -> TermSet:
-    """Return the set of these terms: the same terms have the same number, in every store."""
+    """Build the set of these terms; equal terms have an equal number, in every database."""
     said = SEPARATOR.join(f"{key}{SEPARATOR}{value}" for key, value in sorted(terms))
     digest = hashlib.sha256(said.encode()).digest()
     return TermSet(-1 - (int.from_bytes(digest[:8], "big") >> 1), json.dumps(sorted(terms)))

@@ -1,4 +1,4 @@
-"""Dictionary of search terms: short signs in the index for code systems and profiles that most resources repeat.
+"""Short forms in the index for code systems and profiles that most resources repeat.
 
 https://hl7.org/fhir/R4/search.html#token. A token is its code and its system (gateway/index/terms.py). Rows of a
 release that did not know a sign have the system in full, so a search asks for both forms. A sign that was released
@@ -61,7 +61,7 @@ SYSTEM_OF: Final = {row.key: row.system for row in PARAMETERS if row.system}
 
 
 def short_value(key: int, value: str) -> str:
-    """Return a term, or the end of one, as new rows of the index have it; itself if it has no short form."""
+    """Return a term (or its end) in its short form, as new index rows have it; unchanged if it has none."""
     code, separator, system = value.partition(SEPARATOR)
     if separator:
         sign = SYSTEMS.get(system)
@@ -71,13 +71,13 @@ def short_value(key: int, value: str) -> str:
 
 
 def forms(key: int, value: str) -> tuple[str, ...]:
-    """Return the forms that rows of the index may have for a term, or for the end of one."""
+    """Return all forms that index rows may have of a term (or its end)."""
     short = short_value(key, value)
     return (short,) if short == value else (short, value)
 
 
 def short_in_sql(key: int, column: str) -> str:
-    """Return SQL for the terms in a column, those of an element with one code system in their short form."""
+    """Return SQL for the terms in a column with the code system shortened, for an element with one code system."""
     if (end := f"{SEPARATOR}{SYSTEM_OF.get(key, '')}") == SEPARATOR:
         return column
     return f"replace({column}, '{end}', '{short_value(key, end)}')"

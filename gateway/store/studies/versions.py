@@ -1,4 +1,4 @@
-"""Write versions of resources: number what is new, keep what is the same, and index it.
+"""Write resource versions: number new resources, skip unchanged ones, index changed ones.
 
 https://hl7.org/fhir/R4/http.html#versions.
 Proved by tests/contract/test_versions.py.
@@ -178,7 +178,7 @@ _OF_VERSION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RenderedVersion:
-    """Resource to be stored: its bytes as a row has them, without versionId and lastUpdated, and its index values.
+    """Resource to store: its bytes as in a row, without versionId and lastUpdated, and its index values.
 
     `owner` is its study, empty for a resource that several studies describe. `as_of` is when its source was read: an
     older source does not overwrite a newer one. None is the commit itself: a lock has kept its source as it is.
@@ -196,17 +196,17 @@ class RenderedVersion:
 
     @property
     def term_set_number(self) -> int | None:
-        """Number of the set of terms that it shares; None if it shares none."""
+        """Number of the set of terms that the resource shares; None if it shares none."""
         return self.term_set.number if self.term_set else None
 
     def body(self, version: int, updated: int) -> bytes:
-        """Return the bytes of that version as they are served."""
+        """Return the bytes of the resource as served with that version."""
         return served_version(self.stored, version, updated)
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenVersion:
-    """Version that was written."""
+    """Version that was written: its address, number, and whether the resource is suppressed."""
 
     address: str
     version: int
@@ -215,7 +215,7 @@ class WrittenVersion:
 
 @dataclass(frozen=True, slots=True)
 class VersionWrite:
-    """Resources that are written together. With `reindex`, the index rows of unchanged ones are renewed too."""
+    """Resources to write together. With `reindex`, the index rows of unchanged ones are written again, too."""
 
     resources: Sequence[RenderedVersion]
     reindex: bool = False
@@ -223,7 +223,7 @@ class VersionWrite:
 
 @dataclass(slots=True)
 class _Standing:
-    """Version of a resource that the next one is compared with: a stored one, or one of this transaction."""
+    """Present version of a resource, to compare the next one with: stored, or planned in this transaction."""
 
     number: int
     version: int
@@ -236,7 +236,7 @@ class _Standing:
 
 @dataclass(slots=True)
 class _Next:
-    """Version to be written. `round` counts those of the same resource before it in this transaction."""
+    """Version to write. `round` counts earlier versions of the same resource in this transaction."""
 
     resource: RenderedVersion
     number: int
@@ -245,12 +245,12 @@ class _Next:
     round: int
 
     def written(self) -> WrittenVersion:
-        """Return what the caller is told."""
+        """Return the version as reported to the caller."""
         resource = self.resource
         return WrittenVersion(resource.address, self.version, resource.faults is not None)
 
     def row(self) -> dict[str, Any]:
-        """Return the columns of `resource` and `version` but the instant. An `as_of` of None is that instant."""
+        """Return the columns of `resource` and `version` except the instant; an `as_of` of None means that instant."""
         resource = self.resource
         return {
             "number": self.number,
@@ -267,7 +267,7 @@ class _Next:
 
 
 class _Indexed(NamedTuple):
-    """Resource whose index rows are written: ahead of `tick`, unless another transaction may write the same rows."""
+    """Resource whose index rows to write, if possible before waiting for `tick`, the row that serializes writers."""
 
     resource: RenderedVersion
     number: int
@@ -277,12 +277,12 @@ class _Indexed(NamedTuple):
 
     @property
     def is_ahead(self) -> bool:
-        """True if it is new, or its study or patient is locked."""
+        """True if its index rows may be written before `tick`: it is new, or its study or patient is locked."""
         return not self.has_rows or self.resource.as_of is None or bool(self.resource.owner)
 
 
 def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVersion]]]:
-    """Write the resources that differ from the stored ones, as the last steps of a transaction (locks.py).
+    """Write the resources that differ from the stored ones, as the last steps of a transaction (see locks.py).
 
     Return the versions of each write. Their instants are the commit's. On PostgreSQL they are written in one message
     with it, and the row of `tick` is locked no longer than the server needs for that.
@@ -303,7 +303,7 @@ def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVe
 
 
 def _commit(plan: _Plan, now: int) -> Steps[None]:
-    """Take the instants, and write the versions: all that happens while other writers wait for `tick`."""
+    """Give the versions their instants and write them; other writers wait for `tick` meanwhile."""
     for number in range(1 + max((one.round for one in plan.versions), default=0)):
         rows = [one.row() for one in plan.versions if one.round == number]
         same = [] if number else list(plan.same.values())
@@ -319,7 +319,7 @@ def _commit(plan: _Plan, now: int) -> Steps[None]:
 
 
 def _write_now(rows: Sequence[dict[str, Any]], same: Sequence[Values], now: int) -> Steps[None]:
-    """Do on SQLite what `AT_COMMIT` does on PostgreSQL. The instants are one microsecond apart."""
+    """Write the versions on SQLite, as `AT_COMMIT` does on PostgreSQL; instants are one microsecond apart."""
     ((last,),) = yield from ask(TICK, now=now, count=len(rows))
     for updated, row in enumerate(rows, int(last) - len(rows) + 1):
         row["updated"] = updated
@@ -340,7 +340,7 @@ def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
 
 
 class _Plan:
-    """Versions to be written, in order; unchanged resources whose newer source is noted; index rows to be renewed."""
+    """Plan of a write: versions in order, unchanged resources with a newer source, and index rows to replace."""
 
     def __init__(self, standing: dict[str, _Standing]) -> None:
         self._standing = standing
@@ -350,7 +350,7 @@ class _Plan:
         self._reindexed: list[_Indexed] = []
 
     def add(self, resource: RenderedVersion, reindex: bool) -> _Next | None:
-        """Plan a version, if the resource differs from the one that stands."""
+        """Plan a new version, if the resource differs from its present version."""
         was = self._standing.get(resource.address)
         if was is not None and was.is_same(resource):
             self._keep(resource, was, reindex)
@@ -388,7 +388,7 @@ class _Plan:
         return [one for one in self._last.values() if not one.number]
 
     def indexed(self) -> list[_Indexed]:
-        """Return the resources whose index rows are written."""
+        """Return the resources whose index rows are to be written."""
         return [_Indexed(one.resource, one.number, one.version > 1) for one in self._last.values()] + self._reindexed
 
     def _keep(self, resource: RenderedVersion, was: _Standing, reindex: bool) -> None:
@@ -404,7 +404,7 @@ class _Plan:
 
 
 def _number_new(plan: _Plan) -> Steps[None]:
-    """Give new resources their numbers."""
+    """Assign numbers to new resources."""
     new = plan.new()
     if not new:
         return
@@ -430,7 +430,7 @@ def _says_the_same(one: RenderedVersion, other: RenderedVersion) -> bool:
 def _index_anew(
     given: Sequence[_Indexed], put: Callable[[Bulk, Sequence[Values]], Steps[Any]] = ask_rows
 ) -> Steps[None]:
-    """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
+    """Replace the index rows of these resources, and shorten stored versions that an earlier release wrote longer."""
     longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
     yield from put(SHORTEN, longer)
     shares = [

@@ -1,4 +1,4 @@
-"""SQL for the data that a client is limited to: the studies of its facilities, and the compartment of its patient.
+"""SQL conditions for the data a client may see: studies of its facilities, or its patient's compartment.
 
 https://hl7.org/fhir/R4/compartmentdefinition-patient.html, decision D41. The index tells the facilities of a study: its
 reports have them as `performer`. Placeholders are `?`.
@@ -32,14 +32,14 @@ _NEVER: Final[Condition] = ("1 = 0", ())
 
 
 def within(one: Within, alias: str) -> Condition:
-    """Return the condition that the resource with that alias lies within the limits."""
+    """Return the condition that a resource (table alias) lies within a client's limits."""
     if one.organizations == ():
         return _NEVER
     return _OF_TYPE.get(one.resource_type, _of_member)(one, alias)
 
 
 def in_facilities(owner: str, organizations: Sequence[str]) -> Condition:
-    """Return the condition that the reports of a study name one of these facilities, and no other.
+    """Return the condition that all reports of a study name facilities among these.
 
     `owner` is the SQL for the id of the study. A study that names no facility belongs to none.
     """
@@ -49,7 +49,7 @@ def in_facilities(owner: str, organizations: Sequence[str]) -> Condition:
 
 
 def held_apart(organizations: Sequence[str]) -> Condition:
-    """Return the condition that a row of `conflict`, with alias `c`, is between studies of these facilities."""
+    """Return the condition that a row `c` of `conflict` is between studies of these facilities."""
     if not organizations:
         return _NEVER
     named: Condition = ("wc.patient_id = c.patient_id", ())
@@ -63,7 +63,7 @@ def _both(*conditions: Condition) -> Condition:
 
 
 def _there_is(rows: str, *conditions: Condition) -> Condition:
-    """Return the condition that there are rows `FROM` this source which meet all conditions."""
+    """Return the condition that a FROM clause has rows that meet all conditions."""
     text, values = _both(*conditions)
     return f"EXISTS (SELECT 1 FROM {rows} WHERE {text} LIMIT 1 OFFSET 0)", values
 
@@ -81,7 +81,7 @@ def _of_member(one: Within, alias: str) -> Condition:
 
 
 def _of_provenance(one: Within, alias: str) -> Condition:
-    """A Provenance lies in the compartment of the patient who is its target, or whose report or other member is."""
+    """Return the condition for a Provenance: its target is the patient, or a resource in the patient's compartment."""
     conditions = _of_facilities(one, f"{alias}.owner")
     if one.patient is not None:
         targets = f"wt.resource = {alias}.number AND wt.key = ?"
@@ -97,7 +97,7 @@ def _of_provenance(one: Within, alias: str) -> Condition:
 
 
 def _of_patient(one: Within, alias: str) -> Condition:
-    """A Patient is visible while a study of the facilities names it."""
+    """Return the condition for a Patient: a study of the facilities names it now."""
     conditions: list[Condition] = []
     if one.patient is not None:
         conditions.append((f"{alias}.address = ?", (one.patient,)))
@@ -136,7 +136,7 @@ def _of_practitioner(one: Within, alias: str) -> Condition:
 
 
 def _of_organization(one: Within, alias: str) -> Condition:
-    """An Organization is visible as the facility of a report."""
+    """Return the condition for an Organization: a report within the limits names it as facility."""
     reported = _reported(one, f"{alias}.address")
     if one.organizations is None:
         return reported
@@ -145,7 +145,7 @@ def _of_organization(one: Within, alias: str) -> Condition:
 
 
 def _of_role(one: Within, alias: str) -> Condition:
-    """A PractitionerRole is visible while a report has its Practitioner and its Organization."""
+    """Return the condition for a PractitionerRole: a report within the limits has its Practitioner and Organization."""
     practitioner, organization = _OF_ROLE
     text = f"wk.resource = {alias}.number AND wk.key = ? AND wl.resource = {alias}.number AND wl.key = ?"
     terms: Condition = (text, (practitioner, organization))

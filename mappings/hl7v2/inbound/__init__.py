@@ -1,4 +1,4 @@
-"""Read orders, visits and merges that a hospital's system sends: `read_hospital_message` is the door.
+"""Read orders, visits and merges in a hospital's messages; `read_hospital_message` is the entry point.
 
 HL7 v2.5.1 chapters 2, 3 and 4; decision D48.
 """

@@ -156,7 +156,7 @@ def _moment(found: re.Match[str], zone: tzinfo | None) -> datetime | InboundIssu
 
 
 def _known(element: InboundElement, kind: KeyKind, number: IssuedNumber, *, is_whole: bool) -> IssuedNumber | None:
-    """Return the number under the authority as the source's settings write it; None if it cannot be a key.
+    """Return the number with its authority as the source's settings write it; None if it cannot be a key.
 
     It cannot if its authority or type is there and not decodable: without them it would be another number.
     """

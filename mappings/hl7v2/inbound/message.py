@@ -1,4 +1,4 @@
-"""Read a message of a hospital's system: decide if it is taken, read what it says, and cut what is not for radiology.
+"""Read a hospital's message: decide whether to accept it, read its content, and cut out orders of other departments.
 
 HL7 v2.5.1 §2.15.9 (MSH), §3.4.1 (EVN), §4.4.1, §4.4.4, §4.4.10 (orders), §3.3 (visits and merges); decision D48. Only
 radiology is kept: orders of other sections are cut out of the bytes before the message is stored. What is left is read
@@ -29,7 +29,7 @@ _ONLY_EVENT: Final[dict[str, str]] = {"ORM": "O01", "OMI": "O23", "OMG": "O19"}
 
 
 def read_hospital_message(received: Received, source: SourceRules) -> HospitalMessage:
-    """Read a message by the rules of its source; no content makes it raise. Of one not taken only the header is read.
+    """Read a message by the rules of its source, never raising; of one that is not accepted, only the header.
 
     Args:
         received: the message as `mappings.hl7v2.received.read` parsed it.
@@ -95,7 +95,7 @@ def evn_1_event(segments: tuple[InboundSegment, ...]) -> str:
 
 
 def _taking(msh: InboundSegment, header: HospitalMessage, source: SourceRules) -> Taking:
-    """Return if the message is taken by what its header says."""
+    """Decide by its header whether a message is accepted."""
     if msh.field(11).component() not in source.processing_ids:
         return "wrong-processing-id"
     if source.senders and header.sender not in source.senders:
@@ -107,7 +107,7 @@ def _taking(msh: InboundSegment, header: HospitalMessage, source: SourceRules) -
 
 
 def _content(header: HospitalMessage, segments: tuple[InboundSegment, ...], message_type: str) -> HospitalMessage:
-    """Read what a taken message is about."""
+    """Read the content of an accepted message."""
     reader = segments[0].reader
     if header.structure in MERGE_TYPES:
         changes, held = read_number_changes(segments, header.trigger)
@@ -148,7 +148,7 @@ def _with_visit(header: HospitalMessage, segments: tuple[InboundSegment, ...]) -
 
 
 def _times(segments: tuple[InboundSegment, ...], read: HospitalMessage) -> Iterator[tuple[TimeField, datetime]]:
-    """Yield those that are known of EVN-6, EVN-2, ORC-9 if all orders have the same, and MSH-7."""
+    """Yield the message's times, best first: EVN-6, EVN-2, ORC-9 if equal in all orders, and MSH-7."""
     evn = _first(segments, "EVN")
     orders = {order.at for order in read.orders}
     places: list[tuple[TimeField, int]] = [("EVN-6", 6), ("EVN-2", 2)]
@@ -186,7 +186,7 @@ class _Part:
 
 
 def kept_bytes(payload: bytes, received: Received, source: SourceRules) -> bytes:
-    """Return a message without what its orders of other sections say; as it came, if there are none.
+    """Return the bytes to keep of a message: without the content of orders for other sections.
 
     `received` is the message as `mappings.hl7v2.received.read` parsed it. A ZDS of all orders
     stays; of another one that is cut the name stays. Orders behind a second PID are cut alike.
@@ -205,7 +205,7 @@ def kept_bytes(payload: bytes, received: Received, source: SourceRules) -> bytes
 
 
 def _shared_zds(segments: tuple[InboundSegment, ...]) -> InboundSegment | None:
-    """Return the ZDS of all orders: the only one of the first patient, behind the last order."""
+    """Return the ZDS that applies to all orders: the only one of the first patient, after the last order."""
     second = [number for number, segment in enumerate(segments) if segment.name == "PID"][1:2]
     own = segments[: second[0]] if second else segments
     found = [number for number, segment in enumerate(own) if segment.name == "ZDS"]
@@ -232,7 +232,7 @@ def _parts(segments: tuple[InboundSegment, ...]) -> list[_Part]:
 
 
 def _cut(part: _Part, message_type: str, separator: str) -> Iterator[tuple[InboundSegment, str]]:
-    """Yield the segments of orders of other sections, each with what stands in its place; empty: nothing."""
+    """Yield the segments of orders for other sections, each with its replacement; empty: nothing."""
     marker = f"OBR{separator}{REMOVED}"
     others = [unit for number, unit in enumerate(part.units) if not _is_listed(part, number, message_type)]
     is_whole = len(others) == len(part.units) and (part.units or not _is_listed(part, None, message_type))

@@ -1,4 +1,4 @@
-"""Read which numbers a merge message makes one (PID, PV1, MRG), and the reason to hold it.
+"""Read which numbers a merge message merges (PID, PV1, MRG), and the reason to hold it, if any.
 
 HL7 v2.5.1 §3.3.18 to §3.3.50 (events), §3.4.9 (MRG), §3.5.2 (merging); decision D48. Numbers are paired within one
 authority and type alone. A message of which one pair cannot be applied is held whole.
@@ -137,13 +137,13 @@ def _changes_of_group(group: MergeGroup, event: str) -> tuple[list[NumberChange]
 
 
 def _names_another_patient(group: MergeGroup, mrg: InboundSegment) -> bool:
-    """True if MRG-1 has a number that PID-3 has not: superior numbers are equal in both (§3.5.2)."""
+    """True if MRG-1 has a number that is not in PID-3: superior numbers must be equal in both (§3.5.2)."""
     ours = {(number.value, number.authority) for number in pid_3_numbers(group.pid)}
     return any((number.value, number.authority) not in ours for number in mrg_1_prior_numbers(mrg))
 
 
 def _survivor(prior: IssuedNumber, survivors: Iterable[IssuedNumber]) -> tuple[IssuedNumber | None, HeldReason]:
-    """Return the number of the same authority and type that stands for a prior one; a type that is not said fits any.
+    """Return the number of the same authority and type that replaces a prior one; a missing type fits any.
 
     §3.5.2: both have the same assigning authority and identifier type.
     """
@@ -156,7 +156,7 @@ def _survivor(prior: IssuedNumber, survivors: Iterable[IssuedNumber]) -> tuple[I
 
 
 def _contradiction(changes: Iterable[NumberChange]) -> HeldReason:
-    """Return the reason why the changes of one message cannot all be done, or ""."""
+    """Return why the changes of one message contradict each other, or ""."""
     edges = {(_key(change.kind, change.prior), _key(change.kind, change.surviving)) for change in changes}
     if any(prior == surviving for prior, surviving in edges):
         return "same-number"

@@ -1,4 +1,4 @@
-"""Rules of one source of inbound messages: what it may send, and the authorities whose numbers it may name.
+"""Rules of one source of hospital messages: what it may send, and whose numbers it may name.
 
 HL7 v2.5.1 §2.15.9 (MSH), §2.A.36 (HD); decision D48. The settings of a source fill `SourceRules`.
 Proved by tests/mappings/hl7v2/inbound/test_inbound.py.
@@ -58,7 +58,7 @@ READABLE: Final = ORDER_TYPES | VISIT_TYPES | MERGE_TYPES
 
 
 class FacilityNumbers(NamedTuple):
-    """Authorities of a facility's numbers that name none, by their kind."""
+    """Authorities for a facility's numbers that name none, by kind of number."""
 
     facility: str
     authorities: Mapping[KeyKind, Authority]
@@ -118,7 +118,7 @@ class SourceRules:
         return replace(self, bare=bare), tuple(issues)
 
     def recognised(self, named: Authority, kind: KeyKind) -> Authority | None:
-        """Return the authority as the settings write it, so that equal ones are equal; None for one of others."""
+        """Return the authority as the settings write it, for comparison; None for an authority of others."""
         if not named.is_named:
             return self.bare.get(kind, named)
         return next((own for own in self.authorities if _is_same(own, named)), None)
