@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.feed.fate import KINDS, FatePlace, open_fates, places
+from gateway.feed.fate import KINDS, Fate, FatePlace, fates, open_fates, places
 from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
 from gateway.feed.plan.counts import PlanCounts, plan_of
@@ -26,10 +26,18 @@ from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
-from gateway.store.feed.ledger import HeldRow, dead_letters, stock, unrouted_before_start
+from gateway.store.feed.ledger import (
+    HeldRow,
+    dead_letters,
+    last_ack,
+    recent_critical,
+    stock,
+    unrouted_before_start,
+)
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 
+MOST_CRITICAL: Final = 200  # the newest rows of each state that are looked at for critical results
 MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed
 _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
@@ -67,6 +75,15 @@ class DestinationLink:
 
 
 @dataclass(frozen=True, slots=True)
+class LastAcknowledgement:
+    """Acknowledgement of the newest delivered message of a destination."""
+
+    control_id: str
+    ack: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationQueue:
     """Queue of a destination: messages and outbox rows by state, and what is held, oldest first."""
 
@@ -78,6 +95,7 @@ class DestinationQueue:
     lanes: tuple[HeldStudy, ...]
     held_rows: tuple[UncomposedReport, ...]
     indeterminate: int
+    last_ack: LastAcknowledgement | None
     dead_letters: int
     critical_dead_letters: int
 
@@ -146,8 +164,8 @@ class FeedStatus(CommandAnswer):
             yield "no destination is set up"
 
 
-async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
-    """Return the state of each destination.
+async def status(engine: Engine, configuration: Configuration, *, counts_open: bool = True) -> FeedStatus:
+    """Return the state of each destination; unless `counts_open`, without its open reports, which are read one by one.
 
     Raises:
         ConfigError: the settings of a destination are wrong.
@@ -164,7 +182,7 @@ async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
             _link(name, known.get(name), stands.get(name)),
             await _queue(engine, name, now),
             await _standing(engine, name, known.get(name), routes.ignores),
-            await _open(engine, name, known.get(name)),
+            await _open(engine, name, known.get(name)) if counts_open else {},
         )
         for name in names
     ]
@@ -210,7 +228,7 @@ def _link(name: str, known: Destination | None, stands: LeaseStanding | None) ->
 
 async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
     stored = await stock(engine, name, MOST_LANES)
-    given_up = await dead_letters(engine, name)
+    given_up, last = await dead_letters(engine, name), await last_ack(engine, name)
     return DestinationQueue(
         stored.messages,
         stored.rows,
@@ -220,6 +238,7 @@ async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
         tuple(HeldStudy(one.study_id, one.reason, instant(one.since)) for one in stored.lanes),
         tuple(map(_uncomposed, stored.held_rows)),
         stored.messages.get("indeterminate", 0),
+        None if last is None else LastAcknowledgement(last.control_id, last.ack, instant(last.at)),
         len(given_up),
         sum(letter.is_critical for letter in given_up),
     )
@@ -252,6 +271,45 @@ async def _standing(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CriticalResult:
+    """Critical result at one destination: its fate, when it was signed, and when the receiver acknowledged it."""
+
+    report_id: str
+    study_id: str
+    destination: str
+    fate: Fate
+    signed: datetime | None
+    acknowledged: datetime | None
+
+    @property
+    def wait(self) -> timedelta | None:
+        """Time from the signature to the acknowledgement, None if one of them is not known."""
+        return self.acknowledged - self.signed if self.acknowledged and self.signed else None
+
+
+async def critical_of_day(engine: Engine, configuration: Configuration) -> tuple[CriticalResult, ...]:
+    """Return the critical results that were signed within 24 hours, those that are open first, then the newest.
+
+    Raises:
+        ConfigError: the settings of a destination are wrong.
+        StoreUnavailable: the store cannot be reached.
+    """
+    since = micros(clock.now() - timedelta(days=1))
+    known = await places(engine, routes_of(configuration).destinations)
+    causes = [one for place in known for one in await recent_critical(engine, place.name, since, MOST_CRITICAL)]
+    latest = {(one.destination, one.report_id): one for one in sorted(causes, key=lambda one: one.answered or 0)}
+    found = []
+    for one in await fates(engine, {cause.study_id for cause in latest.values()}, known):
+        cause = latest.get((one.place.name, one.report_id))
+        if cause is not None:
+            answered = moment(cause.answered) if one.fate.kind == "AA" else None
+            told = one.report_id, one.study_id, one.place.label, one.fate
+            found.append(CriticalResult(*told, moment(cause.signed), answered))
+    found.sort(key=lambda one: (not one.fate.is_open, -one.signed.timestamp() if one.signed else 0))
+    return tuple(found)
+
+
 def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
     """Yield the lines of one destination."""
     queue = destination.queue
@@ -260,6 +318,8 @@ def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
     age = queue.oldest_open_seconds
     oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
     yield f"  messages  {_listed(queue.messages)}{oldest}"
+    if queue.last_ack is not None:
+        yield f"  last ack  {queue.last_ack.ack or 'none'} for {queue.last_ack.control_id}, {at(queue.last_ack.at)}"
     reasons = f" (held for {_listed(queue.held_for)})" if queue.held_for else ""
     rows = {_IN_WORDS.get(name, name): n for name, n in queue.outbox.items()}
     yield f"  ledger    {_listed(rows)}{reasons}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ from gateway.store.database.engine import Engine, micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
+CONSOLE: Final = "console"
 _MOST_CLIENTS: Final = 1_024
 # Words of which the names of parameters consist; any other name may be a patient's
 _WORDS: Final = frozenset(
@@ -85,6 +87,17 @@ class RefusalBound:
         return counted if has_room else None
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleView:
+    """Visit of a person (`subject`) to a page of the console, for a purpose, with its outcome."""
+
+    kind: EntryKind
+    subject: str
+    purpose: str
+    status: int
+    code: str
+
+
 class AuditTrail:
     """Audit of the requests of one loop. `key` is that of the digests of values.
 
@@ -114,6 +127,13 @@ class AuditTrail:
         head, given = _head(kind, scope, scope[REQUEST_ID], status, code), shown.given
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
         self._journal.write(head[0], printed_access(head, shown.counted(), parameters))
+
+    def view(self, scope: Scope, seen: ConsoleView, shown: Shown) -> None:
+        """Note a visit to a page of the console, and what the page shows."""
+        parameters = sealed_parameters(shown.given, _WORDS, self._key) if shown.given else ()
+        head = _head(seen.kind, scope, scope[REQUEST_ID], seen.status, seen.code)
+        entry = AuditEntry(*head, *shown.counted(), parameters)
+        self._journal.append(entry._replace(client=CONSOLE, user=seen.subject, why=seen.purpose))
 
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
         """Note an answer to a question of AutoScribe: the resources that it shows something of."""

@@ -1,0 +1,223 @@
+"""Pages that hold no data of patients: the overview, the open alerts, and the work that waits for somebody.
+
+HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message); decisions D37, D49, D53. They show the
+answers of `feed status` and `feed dead-letters`, by ids and counts.
+Proved by tests/gateway/console/test_pages.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from starlette.responses import Response
+
+from gateway.console.frame import ConsoleVisit
+from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
+from gateway.feed.operator.dead_letters import ListedDeadLetter, dead_letters
+from gateway.feed.operator.status import DestinationStatus, FeedStatus, critical_of_day, status
+from gateway.runtime import clock
+
+EVERY: Final = 10  # seconds between two renewals of a page by its script
+_FRESH: Final = 5.0  # seconds for which all who look share one answer: the counts of a long queue take a while
+_MOST_ITEMS: Final = 200
+_OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
+_OPEN_ROWS: Final = ("waiting", "held")
+_DOWN: Final = "connection-down"
+
+Read = TypeVar("Read")
+
+
+class Shared(Generic[Read]):
+    """Answer that all visitors share for some seconds: however many look, it is computed once at a time."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Read] | None = None
+        self._begun = 0.0
+
+    async def get(self, ask: Callable[[], Awaitable[Read]]) -> Read:
+        """Return the answer, computed anew if it is too old or failed."""
+        is_old = clock.monotonic() - self._begun >= _FRESH
+        if self._task is None or (self._task.done() and (is_old or self._task.exception() is not None)):
+            self._begun = clock.monotonic()
+            self._task = asyncio.ensure_future(ask())
+        return await asyncio.shield(self._task)
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRow:
+    """Row of a destination: whether messages go there, as shape (`kind`) and word, why not, and since when."""
+
+    status: DestinationStatus
+    kind: str
+    word: str
+    why: str = ""
+    since: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """Name in the settings."""
+        return self.status.link.name
+
+    @property
+    def queue(self) -> int:
+        """Number of open messages, composed or not."""
+        queue = self.status.queue
+        messages = sum(queue.messages.get(one, 0) for one in _OPEN_MESSAGES)
+        return messages + sum(queue.outbox.get(one, 0) for one in _OPEN_ROWS)
+
+    @property
+    def held(self) -> int:
+        """Number of held studies, and of reports that no message is composed of."""
+        return self.status.queue.held_lanes + self.status.queue.outbox.get("held", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """Something that waits for somebody, with the command that is the next step."""
+
+    kind: str
+    destination: str
+    report_id: str
+    study_id: str
+    reason: str
+    since: datetime | None
+    step: str
+    is_critical: bool = False
+
+
+class FeedPages:
+    """Overview, alerts and work of one application."""
+
+    def __init__(self) -> None:
+        self._status: Shared[FeedStatus] = Shared()
+
+    async def overview(self, visit: ConsoleVisit) -> Response:
+        """Answer with the state of everything: one look tells whether to worry."""
+        found = await self._read(visit)
+        critical = await critical_of_day(visit.serving.engine, visit.configuration)
+        rows = [_row(one, found) for one in found.destinations]
+        index = _index(visit)
+        verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
+        values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
+        return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
+
+    async def alerts(self, visit: ConsoleVisit) -> Response:
+        """Answer with the open alerts, each with its meaning and the next step."""
+        meanings = {code: row.meaning for code, row in ROWS.items()}
+        found = await self._read(visit)
+        values = {"alerts": found.alerts, "meanings": meanings}
+        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, **values})
+
+    async def work(self, visit: ConsoleVisit) -> Response:
+        """Answer with what waits for somebody, critical results first."""
+        found = await self._read(visit)
+        letters = (await dead_letters(visit.serving.engine, visit.configuration, None)).letters
+        items = [*_of_status(found), *map(_of_letter, letters)]
+        items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
+        more = list(_not_listed(found))
+        if len(items) > _MOST_ITEMS:
+            more.append(f"{len(items) - _MOST_ITEMS} more items: feed status and feed dead-letters list them.")
+        return visit.render("work.html", {"here": "work", "every": EVERY, "items": items[:_MOST_ITEMS], "more": more})
+
+    async def _read(self, visit: ConsoleVisit) -> FeedStatus:
+        """Return the answer of `feed status`, without the open reports, which are read one by one."""
+        engine = visit.serving.engine
+        return await self._status.get(partial(status, engine, visit.configuration, counts_open=False))
+
+
+def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
+    link = one.link
+    down = next((alert for alert in found.alerts if (alert.alert, alert.destination) == (_DOWN, link.known_as)), None)
+    if link.settings != "enabled":
+        return DestinationRow(one, "", "not enabled" if link.settings == "not enabled" else "not in the settings")
+    if link.paused:
+        return DestinationRow(one, "bad", "paused", link.paused, link.paused_since)
+    if link.breaker:
+        return DestinationRow(one, "bad", "probing", link.breaker, link.breaker_since)
+    if not link.holder:
+        return DestinationRow(one, "bad", "not served", "no process sends to it")
+    if down is not None:
+        return DestinationRow(one, "bad", "down", NOT_CONNECTED, down.since)
+    return DestinationRow(one, "good", "up", since=one.standing.settings_since)
+
+
+def _index(visit: ConsoleVisit) -> dict[str, Any]:
+    """Return how fresh the index is, and how far the present sweep."""
+    record, now = visit.serving.sweep(), clock.now()
+    running, finished = record.running, record.finished
+    left = None
+    if running is not None and record.percent:
+        gone = now - running.started
+        left = timedelta(seconds=gone.total_seconds() * (100 - record.percent) / record.percent)
+    return {
+        "is_current": record.is_current(now, visit.serving.max_index_age()),
+        "ended": finished.ended if finished else None,
+        "running": running.started if running else None,
+        "studies": record.studies_seen,
+        "percent": record.percent,
+        "left": left,
+    }
+
+
+def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
+    """Return whether to worry, in a word, and why."""
+    bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
+    bad += [f"{critical} critical not acknowledged"] if critical else []
+    unseen = sum(not one.acknowledged_by for one in found.alerts)
+    bad += [f"{unseen} {'alert' if unseen == 1 else 'alerts'} nobody acknowledged"] if unseen else []
+    if bad:
+        return {"kind": "bad", "word": "Somebody is needed", "why": bad}
+    waits = [f"a plan waits at {row.name}" for row in rows if row.status.standing.plan]
+    waits += [f"{row.held} held at {row.name}" for row in rows if row.held]
+    waits += [] if is_current else ["the index is not complete"]
+    if waits:
+        return {"kind": "wait", "word": "Something waits", "why": waits}
+    return {"kind": "good", "word": "Nothing needs you", "why": []}
+
+
+def _of_status(found: FeedStatus) -> Iterator[WorkItem]:
+    for one in found.destinations:
+        name, queue, plan = one.link.name, one.queue, one.standing.plan
+        if one.link.paused:
+            step = f"feed resume {name}"
+            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step)
+        if plan is not None:
+            is_critical = bool(plan.critical or plan.stopped_critical or plan.resent_critical)
+            since = one.standing.settings_since
+            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical)
+        for lane in queue.lanes:
+            step = f"feed resume {name} --study {lane.study_id} --dry-run"
+            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step)
+        for row in queue.held_rows:
+            step = f"feed show {row.study_id}"
+            yield WorkItem("held report", name, "", row.study_id, row.reason, row.since, step, row.is_critical)
+        if queue.indeterminate:
+            step = f"feed resume {name} --held indeterminate --dry-run"
+            yield WorkItem("in doubt", name, "", "", f"{queue.indeterminate} sent without an answer", None, step)
+    for item in found.cancelled_after_sign:
+        told = item.report_id, item.study_id, f"AutoScribe cancelled the {item.cancelled}: {item.state}", item.since
+        step = f"feed withdraw {item.report_id} --dry-run"
+        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical)
+
+
+def _of_letter(letter: ListedDeadLetter) -> WorkItem:
+    reason = f"{letter.reason} ({letter.rule})" if letter.rule else letter.reason
+    step = f"feed replay {letter.destination} --study {letter.study_id} --dry-run"
+    about = letter.destination, letter.report_id, letter.study_id
+    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical)
+
+
+def _not_listed(found: FeedStatus) -> Iterator[str]:
+    for one in found.destinations:
+        queue = one.queue
+        if queue.held_lanes > len(queue.lanes):
+            yield f"{queue.held_lanes - len(queue.lanes)} more held studies at {one.link.name}."
+        if (more := queue.outbox.get("held", 0) - len(queue.held_rows)) > 0:
+            yield f"{more} more held reports at {one.link.name}."
+    if found.unrouted:
+        yield f"{found.unrouted} signed reports are unrouted: no destination takes them."
