@@ -30,7 +30,7 @@ OPEN: Final = frozenset(
         *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe"),
     }
 )
-_CONSOLE: Final = "/console"  # its own gate lets people in, who have no token
+CONSOLE: Final = "/console/"
 _LONGEST: Final = 16 * 1_024  # a JWT with the groups of a user is long
 _SCHEME: Final = b"bearer "
 _BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")
@@ -60,7 +60,7 @@ class BearerGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == "lifespan" or scope["path"] in OPEN or _is_console(scope["path"]):
+        if scope["type"] == "lifespan" or scope["path"] in OPEN or scope["path"].startswith(CONSOLE):
             await self._open_app(scope, receive, send)
             return
         try:
@@ -75,10 +75,6 @@ class BearerGate:
             return
         scope[ACCESS] = access
         await self._app(scope, receive, send)
-
-
-def _is_console(path: str) -> bool:
-    return path.startswith(_CONSOLE) and path[len(_CONSOLE) :][:1] in {"", "/"}
 
 
 async def _access(tokens: Authenticator, value: bytes) -> Access:

@@ -20,6 +20,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 _SAFE: Final = frozenset({"GET", "HEAD"})
+_MESSAGES: Final = {
+    "not-signed-in": "Nobody is signed in.",
+    "role-too-small": "Your role does not allow this page.",
+    "another-site": "The form did not come from a page of this console.",
+}
 
 
 class Role(IntEnum):
@@ -49,9 +54,14 @@ class SignedIn:
 class Refused(Exception):
     """A request to the console is refused; `message` is a sentence for the page."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
+    def __init__(self, code: str, status: int = HTTPStatus.UNAUTHORIZED, subject: str = "") -> None:
+        self.code, self.status, self.subject = code, status, subject
         super().__init__(code)
+
+    @property
+    def message(self) -> str:
+        """A sentence for the page."""
+        return _MESSAGES[self.code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +137,11 @@ class ConsoleGate:
         """
         found = await self.signed_in(request)
         if found is None:
-            raise Refused(HTTPStatus.UNAUTHORIZED, "not-signed-in", "No way to sign in is set up.")
+            raise Refused("not-signed-in")
         if found.role < least:
-            raise Refused(HTTPStatus.FORBIDDEN, "role-too-small", f"This page needs the role {least.name.lower()}.")
+            raise Refused("role-too-small", HTTPStatus.FORBIDDEN, found.subject)
         if request.method not in _SAFE and request.headers.get("sec-fetch-site") != "same-origin":
-            raise Refused(HTTPStatus.FORBIDDEN, "another-site", "The form did not come from a page of this console.")
+            raise Refused("another-site", HTTPStatus.FORBIDDEN, found.subject)
         return found
 
     async def signed_in(self, _: Request) -> SignedIn | None:

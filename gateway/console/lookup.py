@@ -76,7 +76,8 @@ async def find(visit: ConsoleVisit) -> Response:
     critical: frozenset[str] = frozenset()
     if wanted.text or wanted.patients:
         found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
-        critical = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
+        by_study = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
+        critical = frozenset().union(*by_study.values())
         found = _filtered(found, state, since, critical if visit.query("critical") else None)
     values: dict[str, Any] = {"q": word, "at": at, "wanted": state, "since": since, "critical": visit.query("critical")}
     values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "found": found}
@@ -119,7 +120,7 @@ async def report(visit: ConsoleVisit) -> Response:
     values: dict[str, Any] = {"report_id": report_id, "study_id": study_id, "forms": forms}
     values |= {"fates": found.fates, "messages": found.messages, "newest": _newest(found.messages)}
     values |= {"timeline": list(_timeline(forms, found.fates, found.messages))}
-    values |= {"is_critical": report_id in await critical_reports(visit.serving.engine, {study_id})}
+    values |= {"is_critical": report_id in (await critical_reports(visit.serving.engine, {study_id})).get(study_id, ())}
     return visit.render("report.html", {"shows_pdf": bool(forms and forms.pdf), **values, **_words()})
 
 

@@ -8,7 +8,7 @@ Proved by tests/gateway/console/test_pages.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.dead_letters import ListedDeadLetter, dead_letters
+from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.status import DestinationStatus, FeedStatus, critical_of_day, status
 from gateway.runtime import clock
 
@@ -117,7 +118,9 @@ class FeedPages:
         """Answer with what waits for somebody, critical results first."""
         found = await self._read(visit)
         letters = (await dead_letters(visit.serving.engine, visit.configuration, None)).letters
-        items = [*_of_status(found), *map(_of_letter, letters)]
+        studies = {lane.study_id for one in found.destinations for lane in one.queue.lanes}
+        critical = await critical_reports(visit.serving.engine, studies)
+        items = [*_of_status(found, critical), *map(_of_letter, letters)]
         items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
         more = list(_not_listed(found))
         if len(items) > _MOST_ITEMS:
@@ -143,7 +146,7 @@ def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
         return DestinationRow(one, "bad", "not served", "no process sends to it")
     if down is not None:
         return DestinationRow(one, "bad", "down", NOT_CONNECTED, down.since)
-    return DestinationRow(one, "good", "up", since=one.standing.settings_since)
+    return DestinationRow(one, "good", "up")
 
 
 def _index(visit: ConsoleVisit) -> dict[str, Any]:
@@ -180,7 +183,8 @@ def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is
     return {"kind": "good", "word": "Nothing needs you", "why": []}
 
 
-def _of_status(found: FeedStatus) -> Iterator[WorkItem]:
+def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkItem]:
+    """Yield what waits by the status; `critical` are the held studies that have critical results."""
     for one in found.destinations:
         name, queue, plan = one.link.name, one.queue, one.standing.plan
         if one.link.paused:
@@ -192,7 +196,8 @@ def _of_status(found: FeedStatus) -> Iterator[WorkItem]:
             yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical)
         for lane in queue.lanes:
             step = f"feed resume {name} --study {lane.study_id} --dry-run"
-            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step)
+            is_critical = lane.study_id in critical
+            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step, is_critical)
         for row in queue.held_rows:
             step = f"feed show {row.study_id}"
             yield WorkItem("held report", name, "", row.study_id, row.reason, row.since, step, row.is_critical)

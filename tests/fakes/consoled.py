@@ -32,13 +32,13 @@ class StandInGate:
 
     async def admit(self, request: Request, least: Role) -> SignedIn:
         role = request.headers.get(ROLE)
-        if role is None:
-            raise Refused(401, "not-signed-in", "Nobody is signed in.")
+        if not role:
+            raise Refused("not-signed-in")
         found = SignedIn(f"local:{role}", role.title(), Role[role.upper()], "digest")
         if found.role < least:
-            raise Refused(403, "role-too-small", f"This page needs the role {least.name.lower()}.")
+            raise Refused("role-too-small", 403, found.subject)
         if request.method == "POST" and request.headers.get("sec-fetch-site") != "same-origin":
-            raise Refused(403, "another-site", "The form did not come from a page of this console.")
+            raise Refused("another-site", 403, found.subject)
         return found
 
     def to_sign_in(self, request: Request, refused: Refused) -> Response | None:

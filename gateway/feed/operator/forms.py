@@ -132,13 +132,14 @@ async def pdf_of(engine: Engine, report: str) -> PdfOfReport | None:
     return PdfOfReport(f"Binary/{own}-pdf", patients, pdfs.read(found, 0, found.size - 1))
 
 
-async def critical_reports(engine: Engine, study_ids: Collection[str]) -> frozenset[str]:
-    """Return the ids of the reports of these studies that are critical results.
+async def critical_reports(engine: Engine, study_ids: Collection[str]) -> dict[str, set[str]]:
+    """Return those of these studies that have critical results, with the ids of these reports.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    return frozenset([one for study_id in study_ids for one in await critical_results(engine, study_id)])
+    found = {study_id: await critical_results(engine, study_id) for study_id in study_ids}
+    return {study_id: report_ids for study_id, report_ids in found.items() if report_ids}
 
 
 def _leaves(document: dict[str, Any], report_id: str, found: Sequence[MappingIssue]) -> Iterator[FormRow]:

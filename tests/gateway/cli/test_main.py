@@ -188,7 +188,9 @@ def test_serve_says_which_setting_is_missing() -> None:
     assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, **login).stderr.decode()
 
 
-@pytest.mark.parametrize(("roles", "loop"), [("api", "uvloop"), ("api,sync,feed", "asyncio"), ("sync", "asyncio")])
+@pytest.mark.parametrize(
+    ("roles", "loop"), [("api", "uvloop"), ("api,console", "uvloop"), ("api,sync,feed", "asyncio"), ("sync", "asyncio")]
+)
 def test_only_a_process_that_only_answers_runs_on_uvloop(
     roles: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
