@@ -18,13 +18,14 @@ from starlette.responses import Response
 
 from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
-from gateway.feed.operator.dead_letters import ListedDeadLetter, dead_letters
+from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.status import DestinationStatus, FeedStatus, critical_of_day, status
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
-_FRESH: Final = 5.0  # seconds for which all who look share one answer: the counts of a long queue take a while
+_FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
+_STALE: Final = 30.0  # seconds for which one is shown while the next is computed
 _MOST_ITEMS: Final = 200
 _OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
 _OPEN_ROWS: Final = ("waiting", "held")
@@ -34,19 +35,34 @@ Read = TypeVar("Read")
 
 
 class Shared(Generic[Read]):
-    """Answer that all visitors share for some seconds: however many look, it is computed once at a time."""
+    """Answer that all visitors share: however many look, it is computed once at a time.
+
+    One that is older than `_FRESH` is still given, while a new one is computed; one older than `_STALE` is not.
+    """
 
     def __init__(self) -> None:
         self._task: asyncio.Task[Read] | None = None
         self._begun = 0.0
+        self._last: tuple[float, Read] | None = None
 
     async def get(self, ask: Callable[[], Awaitable[Read]]) -> Read:
-        """Return the answer, computed anew if it is too old or failed."""
-        is_old = clock.monotonic() - self._begun >= _FRESH
-        if self._task is None or (self._task.done() and (is_old or self._task.exception() is not None)):
-            self._begun = clock.monotonic()
-            self._task = asyncio.ensure_future(ask())
+        """Return the answer.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached, and no answer is young enough.
+        """
+        now = clock.monotonic()
+        if self._task is None or (self._task.done() and now - self._begun >= _FRESH):
+            self._begun, self._task = now, asyncio.ensure_future(self._asked(ask))
+            self._task.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as lost
+        if self._last is not None and now - self._last[0] < _STALE:
+            return self._last[1]
         return await asyncio.shield(self._task)
+
+    async def _asked(self, ask: Callable[[], Awaitable[Read]]) -> Read:
+        found = await ask()
+        self._last = clock.monotonic(), found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,7 @@ class FeedPages:
 
     def __init__(self) -> None:
         self._status: Shared[FeedStatus] = Shared()
+        self._letters: Shared[DeadLetters] = Shared()
 
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
@@ -111,13 +128,14 @@ class FeedPages:
         """Answer with the open alerts, each with its meaning and the next step."""
         meanings = {code: row.meaning for code, row in ROWS.items()}
         found = await self._read(visit)
-        values = {"alerts": found.alerts, "meanings": meanings}
+        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at}
         return visit.render("alerts.html", {"here": "alerts", "every": EVERY, **values})
 
     async def work(self, visit: ConsoleVisit) -> Response:
         """Answer with what waits for somebody, critical results first."""
         found = await self._read(visit)
-        letters = (await dead_letters(visit.serving.engine, visit.configuration, None)).letters
+        asked = partial(dead_letters, visit.serving.engine, visit.configuration, None)
+        letters = (await self._letters.get(asked)).letters
         studies = {lane.study_id for one in found.destinations for lane in one.queue.lanes}
         critical = await critical_reports(visit.serving.engine, studies)
         items = [*_of_status(found, critical), *map(_of_letter, letters)]
@@ -125,7 +143,8 @@ class FeedPages:
         more = list(_not_listed(found))
         if len(items) > _MOST_ITEMS:
             more.append(f"{len(items) - _MOST_ITEMS} more items: feed status and feed dead-letters list them.")
-        return visit.render("work.html", {"here": "work", "every": EVERY, "items": items[:_MOST_ITEMS], "more": more})
+        values = {"items": items[:_MOST_ITEMS], "more": more, "at": found.at}
+        return visit.render("work.html", {"here": "work", "every": EVERY, **values})
 
     async def _read(self, visit: ConsoleVisit) -> FeedStatus:
         """Return the answer of `feed status`, without the open reports, which are read one by one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
@@ -11,10 +12,15 @@ from urllib.parse import unquote
 
 import pytest
 from fakes.audited import entries
-from fakes.consoled import consoled
+from fakes.consoled import ORIGIN, consoled
 from fakes.feed_site import destination
+from httpx import ASGITransport, AsyncClient
 
-from gateway.runtime.errors import AuditUnavailable
+from gateway.app import create_app
+from gateway.console.overview import Shared
+from gateway.console.pages import PAGES
+from gateway.runtime import clock
+from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.store.database.engine import Statement, ask
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
 
@@ -310,12 +316,35 @@ async def test_the_part_that_the_script_asks_for_has_no_frame(console):
 
 async def test_without_the_role_console_there_is_no_page(site):
     async with site() as here:
-        from fakes.consoled import ORIGIN
-        from httpx import ASGITransport, AsyncClient
-
-        from gateway.app import create_app
-        from gateway.console.pages import PAGES
-
         app = create_app(here.configuration(), ("api",), console=PAGES)
         async with app.router.lifespan_context(app), AsyncClient(transport=ASGITransport(app)) as client:
             assert (await client.get(f"{ORIGIN}/console/")).status_code == 404
+
+
+async def test_all_who_look_share_one_answer_and_wait_only_for_one_that_is_too_old(monkeypatch):
+    now, asked, shared = [0.0], [], Shared()
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+
+    async def ask():
+        asked.append(now[0])
+        await asyncio.sleep(0)
+        return len(asked)
+
+    async def failing():
+        raise StoreUnavailable("away")
+
+    assert await asyncio.gather(shared.get(ask), shared.get(ask)) == [1, 1]
+    now[0] = 4.0
+    assert await shared.get(ask) == 1
+    now[0] = 6.0
+    assert await shared.get(ask) == 1
+    await asyncio.sleep(0.01)
+    assert (await shared.get(ask), asked) == (2, [0.0, 6.0])
+    now[0] = 20.0
+    assert await shared.get(failing) == 2
+    await asyncio.sleep(0.01)
+    now[0] = 90.0
+    with pytest.raises(StoreUnavailable):
+        await shared.get(failing)
+    now[0] = 96.0
+    assert await shared.get(ask) == 3
