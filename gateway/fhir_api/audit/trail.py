@@ -22,6 +22,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
 from gateway.audit.seal_key import prepared
 from gateway.auth.access import access_of
+from gateway.auth.console_gate import ConsoleSeen
 from gateway.auth.token_endpoint import LoginSeen
 from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
@@ -40,6 +41,7 @@ from gateway.store.database.engine import Engine, micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
+CONSOLE: Final = "console"
 _MOST_CLIENTS: Final = 1_024
 # Words of which the names of parameters consist; any other name may be a patient's
 _WORDS: Final = frozenset(
@@ -132,6 +134,15 @@ class AuditTrail:
         entry = AuditEntry(*_head("login", seen.scope, seen.request_id, seen.status, seen.code))
         if seen.client_id:
             self._journal.append(entry._replace(client=seen.client_id))
+        else:
+            self._append_bounded(entry)
+
+    def console(self, seen: ConsoleSeen) -> None:
+        """Note a sign-in, a sign-out or a refusal at the console; of many by nobody known, some are counted."""
+        entry = AuditEntry(*_head(seen.kind, seen.scope, seen.request_id, seen.status, seen.code))
+        entry = entry._replace(client=CONSOLE, user=seen.subject)
+        if seen.subject:
+            self._journal.append(entry)
         else:
             self._append_bounded(entry)
 
