@@ -13,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Sequence, Set
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from socket import socket
 from typing import Final, Protocol
@@ -24,7 +25,7 @@ from starlette.routing import BaseRoute
 
 from gateway.auth.authentication import authentication
 from gateway.auth.builtin import unnoted
-from gateway.auth.console_gate import ConsoleGate, SignInPage
+from gateway.auth.console_gate import ConsoleSeen, SignInPage, console_gate
 from gateway.checks.config import check_start
 from gateway.crawl.account_pace import SweepWatch
 from gateway.crawl.crawler import crawl_forever, together
@@ -96,10 +97,14 @@ _MAPPING: Final = ("gateway.ingest.plan_write",)
 class ConsolePages(Protocol):
     """Pages of the console, which stand above this module: the command line passes them in."""
 
+    @property
+    def is_demo(self) -> bool:
+        """True if a one-time word lets somebody in."""
+
     def routes(self, configuration: Configuration) -> Sequence[BaseRoute]:
         """Return the routes of the pages."""
 
-    def sign_in(self, request: Request, configuration: Configuration, page: SignInPage) -> Response:
+    def sign_in(self, configuration: Configuration, request: Request, page: SignInPage) -> Response:
         """Render the page of the sign-in."""
 
 
@@ -202,14 +207,19 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
         app.state.auth = auth = authentication(engine, shared.configuration, trail.login if trail else unnoted)
         loops = [watch.run(), signatures.run(), *(auth.loops() if auth else ())]
-        if shared.console is not None:
-            app.state.console_gate = gate = ConsoleGate()
+        if (pages := shared.console) is not None:
+            note, render = trail.console if trail else _unnoted, partial(pages.sign_in, shared.configuration)
+            app.state.console_gate = gate = console_gate(engine, settings, note, render, is_demo=pages.is_demo)
             app.router.routes[:0] = gate.routes()
             loops += gate.loops()
         if trail is not None:
             loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics).run())
         async with alongside(loops):
             yield
+
+
+def _unnoted(_: ConsoleSeen) -> None:
+    """Note nothing: the settings ask for no audit."""
 
 
 def _facade(

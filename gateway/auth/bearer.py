@@ -23,6 +23,7 @@ from gateway.runtime.request_errors import CredentialsMalformed, NotAuthenticate
 
 # Open: what a client needs before it has a token; probes, which say nothing of patients; metrics, which are counts, and
 # which Prometheus cannot sign for (a site closes them at its proxy); events of AutoScribe, which prove themselves.
+# The console has a gate of its own (console_gate.py).
 # The API description and its page (/docs) are closed: a stranger need not learn what is here
 OPEN: Final = frozenset(
     {

@@ -97,11 +97,12 @@ def demo(
     from dataclasses import replace
 
     from gateway import demo as demonstration
+    from gateway.console.pages import Pages
 
     usual = demonstration.Ports(0, 0, 0, 0) if once else demonstration.Ports()
     given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port, "orders": orders_port}
     ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
-    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
+    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every, Pages(is_demo=True))))
 
 
 @app.command()

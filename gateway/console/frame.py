@@ -184,7 +184,7 @@ def gate_of(request: Request) -> ConsoleGate:
     return cast(ConsoleGate, request.app.state.console_gate)
 
 
-def sign_in(request: Request, configuration: Configuration, page: SignInPage) -> Response:
+def sign_in(configuration: Configuration, request: Request, page: SignInPage) -> Response:
     """Render the page of the sign-in."""
     return rendered(request, configuration, "sign_in.html", {"page": page, "person": None}, page.status)
 

@@ -8,6 +8,7 @@ Proved by tests/gateway/console/test_pages.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
@@ -25,8 +26,11 @@ _DELIVERY: Final = "check the delivery of a report"
 _REPORT: Final = f"{HOME}report/{{report}}"
 
 
+@dataclass(frozen=True, slots=True)
 class Pages:
-    """Pages of the console, for an application to serve."""
+    """Pages of the console, for an application to serve; in a demo, a one-time word lets somebody in."""
+
+    is_demo: bool = False
 
     def routes(self, configuration: Configuration) -> Sequence[BaseRoute]:
         """Return the routes of the pages."""
@@ -45,9 +49,9 @@ class Pages:
         )
         return [Route(HOME[:-1], _home), Route(SCRIPT_PATH, script), *(one.route(configuration) for one in pages)]
 
-    def sign_in(self, request: Request, configuration: Configuration, page: SignInPage) -> Response:
+    def sign_in(self, configuration: Configuration, request: Request, page: SignInPage) -> Response:
         """Render the page of the sign-in."""
-        return sign_in(request, configuration, page)
+        return sign_in(configuration, request, page)
 
 
 async def _home(_: Request) -> Response:

@@ -114,14 +114,14 @@ async def test_the_next_release_adds_what_it_needs_at_once_and_this_one_refuses_
         await engine.do(partial(ask, Statement("INSERT INTO fact (name, value) VALUES ('kept', 'as it was')")))
         with next_release():
             assert not await is_current(engine)
-            assert await migrate(engine) == ("1000", "1001")
+            assert await migrate(engine) == ("1001", "1002")
             assert await is_current(engine)
             kept = await engine.query("SELECT name, value, since FROM fact WHERE name = 'kept'", [])
             assert [tuple(row) for row in kept] == [("kept", "as it was", 7)]
         with pytest.raises(ConfigError, match="newer release"):
             await migrate(engine)
         with next_release():
-            assert await migrate(engine, "1000") == ("1001", "1000")
+            assert await migrate(engine, "1001") == ("1002", "1001")
         assert await is_current(engine)
         assert [tuple(row) for row in await engine.query("SELECT value FROM fact WHERE name = 'kept'", [])] == [
             ("as it was",)

@@ -15,7 +15,7 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "1001", "1000"
+revision, down_revision = "1002", "1001"
 
 
 def upgrade():
@@ -34,7 +34,7 @@ def upgraded(folder: Path, script: str = NEXT) -> Iterator[None]:
     """Bring the next release while the block runs, and then this one again; `folder` holds its migrations."""
     if not folder.exists():
         shutil.copytree(next(iter(migrations.__path__)), folder)
-    (folder / "versions" / "1001_next.py").write_text(script)
+    (folder / "versions" / "1002_next.py").write_text(script)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrate, "_FOLDER", folder)
         patch.setattr(probe, "_SCRIPTS", folder / "versions")

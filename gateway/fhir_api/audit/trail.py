@@ -23,6 +23,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
 from gateway.audit.seal_key import prepared
 from gateway.auth.access import access_of
+from gateway.auth.console_gate import ConsoleSeen
 from gateway.auth.token_endpoint import LoginSeen
 from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
@@ -152,6 +153,15 @@ class AuditTrail:
         entry = AuditEntry(*_head("login", seen.scope, seen.request_id, seen.status, seen.code))
         if seen.client_id:
             self._journal.append(entry._replace(client=seen.client_id))
+        else:
+            self._append_bounded(entry)
+
+    def console(self, seen: ConsoleSeen) -> None:
+        """Note a sign-in, a sign-out or a refusal at the console; of many by nobody known, some are counted."""
+        entry = AuditEntry(*_head(seen.kind, seen.scope, seen.request_id, seen.status, seen.code))
+        entry = entry._replace(client=CONSOLE, user=seen.subject)
+        if seen.subject:
+            self._journal.append(entry)
         else:
             self._append_bounded(entry)
 
