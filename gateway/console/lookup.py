@@ -21,7 +21,7 @@ from gateway.feed.fate import KINDS, ReportFate
 from gateway.feed.operator.arguments import RefusedCommand
 from gateway.feed.operator.explain import Question, explain
 from gateway.feed.operator.forms import ReportForms, critical_reports, pdf_of, report_forms
-from gateway.feed.operator.show import MessageHistory, ShownMessages, WantedMessages, connection, show
+from gateway.feed.operator.show import MessageHistory, ShownMessages, WantedMessages, connection, newest, show
 from gateway.fhir_api.audit.disclosures import asker, disclosures_of
 
 MOST_STUDIES: Final = 50
@@ -79,7 +79,15 @@ async def find(visit: ConsoleVisit) -> Response:
         by_study = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
         critical = frozenset().union(*by_study.values())
         found = _filtered(found, state, since, critical if visit.query("critical") else None)
-    values: dict[str, Any] = {"q": word, "at": at, "wanted": state, "since": since, "critical": visit.query("critical")}
+    latest = () if found else await newest(visit.serving.engine, MOST_STUDIES, shows=visit.shows)
+    values: dict[str, Any] = {
+        "latest": latest,
+        "q": word,
+        "at": at,
+        "wanted": state,
+        "since": since,
+        "critical": visit.query("critical"),
+    }
     values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "found": found}
     studies: set[str] = set()
     if found is not None:

@@ -29,6 +29,7 @@ from gateway.store.feed.leases import standing
 from gateway.store.feed.ledger import (
     ShownMessage,
     messages_of_study,
+    newest_messages,
     patients_of_number,
     studies_of_accession,
     studies_of_patient,
@@ -384,6 +385,17 @@ async def show(
         for one in found.messages
     ]
     return ShownMessages(tuple(found.fates), tuple(histories))
+
+
+async def newest(engine: Engine, most: int, *, shows: Shows = unnoted) -> tuple[MessageHistory, ...]:
+    """Return the messages that were made last, without bytes and attempts; `shows` gets what will be shown.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    messages = await newest_messages(engine, most)
+    shows(*_shown(_Found("MSH-10", messages, messages)))
+    return tuple(_history(one, (), ()) for one in messages)
 
 
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:

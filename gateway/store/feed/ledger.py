@@ -612,11 +612,12 @@ _STUDY_OF_MESSAGE: Final = Statement(
 _STUDIES_OF_PATIENT: Final = Statement(
     "SELECT DISTINCT study_id FROM message WHERE patient_id = :patient_id ORDER BY study_id LIMIT :most"
 )
-_MESSAGE: Final = (
+_OF_MESSAGE: Final = (
     "SELECT destination, number, control_id, study_id, report_id, kind, state, reason, ack, filler_order_numbers,"
     " report_ids, patient_id, superseded_by, made, sent, committed, accepted, closed, size, body_hash,"
-    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
 )
+_MESSAGE: Final = _OF_MESSAGE + " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
+_NEWEST: Final = Statement(_OF_MESSAGE + " NULL FROM message ORDER BY number DESC LIMIT :most")
 _OF_STUDY: Final = Statement(_MESSAGE + " WHERE study_id = :study_id ORDER BY destination, number")
 _NUMBERED: Final = Statement(_MESSAGE + " WHERE number = :number")
 _LANE_REASON: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
@@ -697,6 +698,15 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]
         StoreUnavailable: the store cannot be reached.
     """
     return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def newest_messages(engine: Engine, most: int) -> list[ShownMessage]:
+    """Return the messages that were made last, the newest first, without their bytes.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [_shown(row) for row in await engine.fetch(_NEWEST, most=most)]
 
 
 async def message_numbered(engine: Engine, number: int) -> ShownMessage | None:

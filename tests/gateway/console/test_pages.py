@@ -267,6 +267,13 @@ async def test_filters_leave_out_what_does_not_fit(console):
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console/report/{report_id}")
 
 
+async def test_without_a_word_the_newest_messages_are_listed(console):
+    async with console() as (found, sent, _):
+        text = Read((await found.get("find")).text).text
+        assert text.index(sent[-1][0]) < text.index(sent[0][0])
+        assert "Newest messages" not in Read((await found.get(f"find?q={sent[0][0]}")).text).text
+
+
 async def test_the_overview_names_what_needs_somebody(site):
     alert = StandingAlert("critical-overdue", "ehr", 1, {1: AlertCase(100, "stu_1")})
     async with site() as here:
