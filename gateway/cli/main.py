@@ -24,6 +24,7 @@ from gateway.cli.command_line import PORT, CommandGroup, Config, destination_nam
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
 from gateway.cli.keys import keys
+from gateway.cli.operators import operators
 from gateway.cli.orders import orders
 from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
@@ -51,6 +52,7 @@ for _name, _group in (
     ("audit", audit),
     ("clients", clients),
     ("feed", feed),
+    ("operators", operators),
     ("orders", orders),
     ("patients", patients),
 ):
