@@ -17,11 +17,13 @@ from fakes.feed_site import destination
 from httpx import ASGITransport, AsyncClient
 
 from gateway.app import create_app
+from gateway.auth.operators import hashed
 from gateway.console.overview import Shared
 from gateway.console.pages import PAGES
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
-from gateway.store.database.engine import Statement, ask
+from gateway.store.clients import StoredOperator, StoredOperators
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
 
 DELIVERED = "SELECT control_id, report_id, study_id, patient_id FROM message WHERE state = 'delivered' ORDER BY number"
@@ -355,3 +357,49 @@ async def test_all_who_look_share_one_answer_and_wait_only_for_one_that_is_too_o
         await shared.get(failing)
     now[0] = 96.0
     assert await shared.get(ask) == 3
+
+
+@asynccontextmanager
+async def signed_in_site(here, role="reader"):
+    """Serve the console with its own gate, and a local account."""
+    async with here.here.store() as engine:
+        now = micros(clock.now())
+        await StoredOperators(engine).add(StoredOperator("kim", role, hashed(PASSWORD), now, now), "")
+    app = create_app(here.configuration(), ("api", "console"), console=PAGES)
+    client = AsyncClient(transport=ASGITransport(app, client=("127.0.0.1", 1)), base_url=ORIGIN)
+    async with app.router.lifespan_context(app), client:
+        yield client
+
+
+OPENED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+POSTED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+PASSWORD = "three words and a number"
+
+
+async def test_somebody_signs_in_comes_back_to_the_page_and_signs_out(site, tmp_path):
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        await here.served()
+        [(report_id,), *_] = await here.query("SELECT report_id FROM message ORDER BY number")
+        async with signed_in_site(here) as client:
+            away = await client.get(f"/console/report/{report_id}", headers=OPENED)
+            assert away.status_code == 303
+            page = Read((await client.get(away.headers["location"], headers=OPENED)).text)
+            assert {one.get("name") for one in page.all("input")} == {"name", "password", "to"}
+            [to] = [one["value"] for one in page.all("input") if one.get("name") == "to"]
+            wrong = await client.post(
+                "/console/sign-in", data={"name": MARKUP, "password": "x", "to": MARKUP}, headers=POSTED
+            )
+            assert [one.get("src") for one in Read(wrong.text).all("script")] == ["/console/console.js"]
+            given = {"name": "kim", "password": PASSWORD, "to": to}
+            back = await client.post("/console/sign-in", data=given, headers=POSTED)
+            assert (back.status_code, back.headers["location"]) == (303, f"/console/report/{report_id}")
+            answer = await client.get(back.headers["location"], headers=OPENED)
+            assert answer.status_code == 200
+            assert "kim, reader" in answer.text
+            assert entries(tmp_path / "audit")[-1].user == "local:kim"
+            assert (await client.get("/console/access", headers=OPENED)).status_code == 403
+            await client.post("/console/sign-out", headers=POSTED)
+            assert (await client.get(f"/console/report/{report_id}")).status_code in {303, 401}
