@@ -36,11 +36,12 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import ROUTE
+from gateway.runtime.request_errors import BadRequest
 from gateway.settings import Configuration
 
 HOME: Final = "/console/"
 SCRIPT_PATH: Final = "/console/console.js"
-_MOST_BYTES: Final = 16 * 1024  # of a form
+_MOST_BYTES, _MOST_FIELDS = 16 * 1024, 20  # of a form
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEMPLATES: Final = resources.files("gateway.console") / "templates"
 
@@ -94,9 +95,13 @@ class ConsoleVisit:
 
         Raises:
             RequestTooLarge: it is too large.
+            BadRequest: it has too many fields.
         """
-        body = await whole_body(self.request, _MOST_BYTES)
-        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20, errors="replace"))
+        body = (await whole_body(self.request, _MOST_BYTES)).decode("utf-8", "replace")
+        try:
+            return dict(parse_qsl(body, max_num_fields=_MOST_FIELDS, errors="replace"))
+        except ValueError:
+            raise BadRequest(f"a form has at most {_MOST_FIELDS} fields") from None
 
     def render(self, template: str, values: Mapping[str, Any], status: int = HTTPStatus.OK) -> Response:
         """Render a page, or only its changing part if the script asks for it."""

@@ -29,13 +29,14 @@ MOST_EVENTS: Final = 500
 _EVER: Final = (0, 2**62)
 _REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
 _DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Fates that need somebody, and fates in words of the glossary
+# Fates that need somebody; fates and states of messages in words of the glossary
 BAD_FATES: Final = frozenset({"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"})
 FATE_WORDS: Final = {
     "AA": "acknowledged (AA)",
     "CA only": "accepted by the interface (CA)",
     "taken": "taken",
     "indeterminate": "in doubt",
+    "dead_letter": "dead letter",
     "before_start": "before its start",
     "excluded": "left out by a filter",
     "left": "left unsent",

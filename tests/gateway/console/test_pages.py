@@ -257,6 +257,12 @@ async def test_a_field_says_its_rule_and_where_it_comes_from(console):
         assert (await found.get(f"{report}/why?field=nonsense")).status_code == 404
 
 
+async def test_a_form_that_is_too_large_or_has_too_many_fields_is_refused(console):
+    async with console() as (found, *_):
+        assert (await found.post("find", patient="x" * 20_000)).status_code == 413
+        assert (await found.post("find", **{f"f{number}": "x" for number in range(30)})).status_code == 400
+
+
 async def test_filters_leave_out_what_does_not_fit(console):
     async with console() as (found, sent, _):
         study_id, report_id = sent[0][2], sent[0][1]
