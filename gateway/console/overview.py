@@ -20,7 +20,14 @@ from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
-from gateway.feed.operator.status import DestinationStatus, FeedStatus, critical_of_day, status
+from gateway.feed.operator.status import (
+    DestinationStatus,
+    FeedStatus,
+    WaitingElsewhere,
+    critical_of_day,
+    status,
+    waiting_elsewhere,
+)
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
@@ -113,6 +120,7 @@ class FeedPages:
     def __init__(self) -> None:
         self._status: Shared[FeedStatus] = Shared()
         self._letters: Shared[DeadLetters] = Shared()
+        self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
 
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
@@ -138,7 +146,8 @@ class FeedPages:
         letters = (await self._letters.get(asked)).letters
         studies = {lane.study_id for one in found.destinations for lane in one.queue.lanes}
         critical = await critical_reports(visit.serving.engine, studies)
-        items = [*_of_status(found, critical), *map(_of_letter, letters)]
+        others = await self._others.get(partial(waiting_elsewhere, visit.serving.engine, _MOST_ITEMS))
+        items = [*_of_status(found, critical), *map(_of_letter, letters), *map(_of_other, others)]
         items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
         more = list(_not_listed(found))
         if len(items) > _MOST_ITEMS:
@@ -234,6 +243,13 @@ def _of_letter(letter: ListedDeadLetter) -> WorkItem:
     step = f"feed replay {letter.destination} --study {letter.study_id} --dry-run"
     about = letter.destination, letter.report_id, letter.study_id
     return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical)
+
+
+def _of_other(other: WaitingElsewhere) -> WorkItem:
+    if other.number is not None:
+        step = f"orders message {other.number}"
+        return WorkItem("order message", "", "", "", other.reason, other.since, step)
+    return WorkItem("identity conflict", "", "", other.study_id, other.reason, other.since, "identity list")
 
 
 def _not_listed(found: FeedStatus) -> Iterator[str]:

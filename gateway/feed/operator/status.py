@@ -36,7 +36,10 @@ from gateway.store.feed.ledger import (
 )
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
+from gateway.store.orders.inbound import troubled
+from gateway.store.studies import identities
 
+OPEN_CONFLICTS: Final = frozenset({"held apart", "contradicted"})
 MOST_CRITICAL: Final = 200  # the newest rows of each state that are looked at for critical results
 MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed
 _SECOND: Final = 1_000_000
@@ -307,6 +310,38 @@ async def critical_of_day(engine: Engine, configuration: Configuration) -> tuple
             told = one.report_id, one.study_id, one.place.label, one.fate
             found.append(CriticalResult(*told, moment(cause.signed), answered))
     found.sort(key=lambda one: (not one.fate.is_open, -one.signed.timestamp() if one.signed else 0))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingElsewhere:
+    """Conflict about a patient, or held message of a hospital, that waits for an operator: by ids and codes.
+
+    `number` is that of the message, None for a conflict; `study_id` is empty for a message.
+    """
+
+    reason: str
+    since: datetime
+    study_id: str = ""
+    number: int | None = None
+
+
+async def waiting_elsewhere(engine: Engine, most: int) -> tuple[WaitingElsewhere, ...]:
+    """Return what waits beside the feed, `most` of each kind: open identity conflicts, and messages of hospitals.
+
+    `identity list` and `orders messages` list all.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    conflicts = [one for one in await identities.every(engine) if one.state in OPEN_CONFLICTS]
+    found = [WaitingElsewhere(one.state, one.since, one.study_id) for one in conflicts[:most]]
+    async for message in troubled(engine):
+        if sum(one.number is not None for one in found) == most:
+            break
+        found.append(
+            WaitingElsewhere(f"{message.state} ({message.code})", instant(message.settled), "", message.number)
+        )
     return tuple(found)
 
 

@@ -301,6 +301,21 @@ async def test_the_overview_names_what_needs_somebody(site):
             assert "A critical result was signed longer ago" in Read((await found.get("alerts", "watcher")).text).text
 
 
+async def test_a_conflict_about_a_patient_is_work(console):
+    def spoil(account):
+        first, *others = [one for one in account.studies.values() if one["studyReportStatus"] == "completed"]
+        for study in others[:1]:
+            for report in account.reports[study["studyId"]]:
+                mrn = first["reportMetadata"]["mrn"]
+                report["snapshotMetadata"] |= {"mrn": mrn, "facilityName": first["reportMetadata"]["facilityName"]}
+
+    async with console(change=spoil) as (found, _, here):
+        _, out, _ = await here.here.run("identity", "list")
+        conflicts = re.findall("stu_[0-9a-f]{32}  (?:held apart|contradicted)", out)
+        text = Read((await found.get("work", "watcher")).text).text
+        assert text.count("identity conflict") == len(conflicts) > 0
+
+
 async def test_a_critical_result_of_the_day_is_shown_and_what_is_not_acknowledged_comes_first(console):
     def sign(account):
         for _ in range(2):
