@@ -82,7 +82,8 @@ async def report_forms(engine: Engine, report: str) -> ReportForms | None:
     found = [issue for _, issue in await issues(engine, [stored.study_id], _MOST_ISSUES)]
     rows = tuple(_leaves(document, report_id, found))
     places = {one.place for one in rows}
-    resources = await _resources(engine, stored.study_id, fhir_id(report_id))
+    diagnostic_report = await _diagnostic_report(engine, fhir_id(report_id))
+    resources = await _resources(engine, stored.study_id, fhir_id(report_id), diagnostic_report)
     return ReportForms(
         report_id,
         stored.study_id,
@@ -90,7 +91,7 @@ async def report_forms(engine: Engine, report: str) -> ReportForms | None:
         rows,
         resources,
         tuple(one for one in found if one.pointer not in places),
-        await Pdfs(engine).current(report_id),
+        None if _is_withdrawn(diagnostic_report) else await Pdfs(engine).current(report_id),
         tuple(await _moments(engine, document, report_id)),
     )
 
@@ -117,19 +118,30 @@ class PdfOfReport:
 
 
 async def pdf_of(engine: Engine, report: str) -> PdfOfReport | None:
-    """Return the stored PDF of a report, None if none of its present text is stored.
+    """Return the stored PDF of a report; None if none of its present text is stored, or the report was withdrawn.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     pdfs, own = Pdfs(engine), fhir_id(id_of(report))
     found = await pdfs.current(id_of(report))
-    if found is None:
+    resource = await _diagnostic_report(engine, own)
+    if found is None or _is_withdrawn(resource):
         return None
-    version = (await current(engine, [f"DiagnosticReport/{own}"])).get(f"DiagnosticReport/{own}")
-    subject = version.resource.get("subject", {}).get("reference", "") if version else ""
+    subject = resource.get("subject", {}).get("reference", "")
     patients = (subject.partition("/")[2],) if subject.startswith("Patient/") else ()
     return PdfOfReport(f"Binary/{own}-pdf", patients, pdfs.read(found, 0, found.size - 1))
+
+
+async def _diagnostic_report(engine: Engine, own: str) -> dict[str, Any]:
+    """Return the DiagnosticReport of that id, empty if none is served."""
+    version = (await current(engine, [f"DiagnosticReport/{own}"])).get(f"DiagnosticReport/{own}")
+    return version.resource if version else {}
+
+
+def _is_withdrawn(resource: dict[str, Any]) -> bool:
+    """True for a report that must not be read as valid; the facade does not give out its PDF either."""
+    return resource.get("status") == "entered-in-error"
 
 
 async def critical_reports(engine: Engine, study_ids: Collection[str]) -> dict[str, set[str]]:
@@ -151,10 +163,9 @@ def _leaves(document: dict[str, Any], report_id: str, found: Sequence[MappingIss
             yield FormRow(leaf.pointer, _text(leaf.value), tuple(one for one in found if one.pointer == leaf.pointer))
 
 
-async def _resources(engine: Engine, study_id: str, own: str) -> tuple[FhirForm, ...]:
+async def _resources(engine: Engine, study_id: str, own: str, report: dict[str, Any]) -> tuple[FhirForm, ...]:
     """Return the current resources of the report, in the order of `_TYPES`: its own, its patient, and its study."""
-    report = (await current(engine, [f"DiagnosticReport/{own}"])).get(f"DiagnosticReport/{own}")
-    subject = report.resource.get("subject", {}).get("reference", "") if report else ""
+    subject = report.get("subject", {}).get("reference", "")
     addresses = [one for one in await owned_by(engine, study_id) if one.partition("/")[2].startswith(own)]
     addresses += [one for one in (subject, f"ImagingStudy/{fhir_id(study_id)}") if one]
     versions = [one for one in (await current(engine, list(dict.fromkeys(addresses)))).values() if one is not None]

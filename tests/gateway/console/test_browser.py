@@ -121,7 +121,6 @@ async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, req
     alert = StandingAlert("lane-held", "ehr", 2, {1: AlertCase(micros(clock.now()) - 600_000_000, "stu_1")})
     now = micros(clock.now())
     recent = "UPDATE message SET signed = :now - 1000000 * 60 * (number % 90 + 2) WHERE is_critical = 1"
-    first = "UPDATE message SET accepted = signed + 41000000 WHERE is_critical = 1 AND state = 'delivered'"
     async with site("ae:2") as here:
         signed = [here.here.account.sign_new(critical=True) for _ in range(4)]
         await here.sync()
@@ -130,7 +129,6 @@ async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, req
         sent = next(one for one in await here.query(DELIVERED) if one[1] in ids)
         async with here.here.store() as engine:
             await engine.do(partial(ask, Statement(recent), now=now))
-            await engine.do(partial(ask, Statement(first)))
             await engine.do(partial(store_alerts, [alert]))
         async with here.serving(), browsed(here.configuration()) as found:
             for name, path in pages_of(sent).items():

@@ -20,11 +20,13 @@ from gateway.app import create_app
 from gateway.auth.operators import hashed
 from gateway.console.overview import Shared
 from gateway.console.pages import PAGES
+from gateway.feed.operator import forms
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.store.clients import StoredOperator, StoredOperators
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.stored_reports import Pdfs
 
 DELIVERED = "SELECT control_id, report_id, study_id, patient_id FROM message WHERE state = 'delivered' ORDER BY number"
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
@@ -261,6 +263,30 @@ async def test_a_form_that_is_too_large_or_has_too_many_fields_is_refused(consol
     async with console() as (found, *_):
         assert (await found.post("find", patient="x" * 20_000)).status_code == 413
         assert (await found.post("find", **{f"f{number}": "x" for number in range(30)})).status_code == 400
+
+
+async def test_a_stored_pdf_is_shown_beside_its_report_unless_that_was_withdrawn(console, monkeypatch):
+    async with console() as (found, sent, here):
+        report_id = sent[0][1]
+        assert (await found.get(f"report/{report_id}/pdf")).status_code == 404
+        async with here.here.store() as engine:
+            [wanted] = [one for one in await Pdfs(engine).wanted(clock.now(), 500) if one.report_id == report_id]
+            claim = await Pdfs(engine).claim(wanted)
+            await claim.write(b"%PDF-1.4 invented")
+            await claim.keep()
+        answer = await found.get(f"report/{report_id}/pdf")
+        assert (answer.headers["content-type"], answer.content) == ("application/pdf", b"%PDF-1.4 invented")
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        page = await found.get(f"report/{report_id}")
+        assert [one["src"] for one in Read(page.text).all("iframe")] == [f"/console/report/{report_id}/pdf"]
+        assert "frame-src 'self'" in page.headers["content-security-policy"]
+
+        async def withdrawn(*_):
+            return {"status": "entered-in-error"}
+
+        monkeypatch.setattr(forms, "_diagnostic_report", withdrawn)
+        assert (await found.get(f"report/{report_id}/pdf")).status_code == 404
+        assert Read((await found.get(f"report/{report_id}")).text).all("iframe") == []
 
 
 async def test_filters_leave_out_what_does_not_fit(console):

@@ -1,4 +1,4 @@
-"""`serve` has the console by default: in its one process on SQLite, in the one that answers on PostgreSQL (D33, D53)."""
+"""`serve` has the console by default: in its one process on SQLite, in the one that answers on PostgreSQL (D33)."""
 
 from __future__ import annotations
 
