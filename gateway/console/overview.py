@@ -20,14 +20,8 @@ from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
-from gateway.feed.operator.status import (
-    DestinationStatus,
-    FeedStatus,
-    WaitingElsewhere,
-    critical_of_day,
-    status,
-    waiting_elsewhere,
-)
+from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
+from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
