@@ -10,16 +10,22 @@ import asyncio
 import math
 import multiprocessing
 import secrets
-from collections.abc import AsyncIterator, Collection, Set
+from collections.abc import AsyncIterator, Collection, Sequence, Set
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from socket import socket
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from gateway.auth.authentication import authentication
 from gateway.auth.builtin import unnoted
+from gateway.auth.console_gate import ConsoleSeen, SignInPage, console_gate
 from gateway.checks.config import check_start
 from gateway.crawl.account_pace import SweepWatch
 from gateway.crawl.crawler import crawl_forever, together
@@ -27,7 +33,7 @@ from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
 from gateway.feed.deliver.journaling import HoldFeed
 from gateway.feed.loops import Loops, SettingsWatch, feed_loops
-from gateway.fhir_api.application import Application, application
+from gateway.fhir_api.application import Application, Lifespan, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
@@ -64,7 +70,7 @@ from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.signals import stop_signal
 from gateway.runtime.tls import TlsSettings
-from gateway.runtime.words import API, FEED, ROLES, SYNC
+from gateway.runtime.words import ANSWERING, API, CONSOLE, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port
 from gateway.store.clients import StoredTokens
@@ -88,11 +94,31 @@ from gateway.webhooks.worker import WebhookWork
 _MAPPING: Final = ("gateway.ingest.plan_write",)
 
 
+class ConsolePages(Protocol):
+    """Pages of the console, which stand above this module: the command line passes them in."""
+
+    @property
+    def is_demo(self) -> bool:
+        """True if a one-time word lets somebody in."""
+
+    def routes(self, configuration: Configuration) -> Sequence[BaseRoute]:
+        """Return the routes of the pages."""
+
+    def sign_in(self, configuration: Configuration, request: Request, page: SignInPage) -> Response:
+        """Render the page of the sign-in."""
+
+
 class _Shared:
     """Parts that the loops of one process share; each may be used from any thread."""
 
-    def __init__(self, configuration: Configuration, metrics: Metrics, sibling: Sibling | None = None) -> None:
-        self.configuration, self.metrics, self.sibling = configuration, metrics, sibling
+    def __init__(
+        self,
+        configuration: Configuration,
+        metrics: Metrics,
+        sibling: Sibling | None = None,
+        console: ConsolePages | None = None,
+    ) -> None:
+        self.configuration, self.metrics, self.sibling, self.console = configuration, metrics, sibling, console
         self.reachability = Reachability(metrics)
         self.probe: StoreProbe | None = None
 
@@ -115,16 +141,17 @@ def create_app(
     roles: Collection[str] = ROLES,
     metrics: Metrics | None = None,
     hold: HoldFeed | None = None,
+    console: ConsolePages | None = None,
 ) -> FastAPI:
     """Build the gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs its roles.
 
-    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description. With
-    `hold`, it sends nothing to a destination until an operator resumes it.
+    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description, and
+    only `console` serves the pages given. With `hold`, it sends nothing to a destination until an operator resumes it.
 
     Raises:
         ConfigError: there is no API key.
     """
-    shared = _Shared(configuration, metrics or Metrics())
+    shared = _Shared(configuration, metrics or Metrics(), console=console)
     shared.client()
 
     @asynccontextmanager
@@ -136,8 +163,7 @@ def create_app(
         ):
             yield
 
-    routes = webhook_routes() if API in roles else ()
-    return application(configuration, shared.metrics, lifespan, serves_fhir=API in roles, more=routes)
+    return _application(shared, roles, lifespan)
 
 
 def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str]) -> Application:
@@ -153,7 +179,14 @@ def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection
             async with twin.opened(), _answering(app, shared, twin):
                 yield
 
-    routes = webhook_routes() if API in roles else ()
+    return _application(shared, roles, lifespan)
+
+
+def _application(shared: _Shared, roles: Collection[str], lifespan: Lifespan) -> Application:
+    """Build the application with the routes of the roles."""
+    routes = list[BaseRoute](webhook_routes() if API in roles else ())
+    if shared.console is not None and CONSOLE in roles:
+        routes += shared.console.routes(shared.configuration)
     return application(shared.configuration, shared.metrics, lifespan, serves_fhir=API in roles, more=routes)
 
 
@@ -174,10 +207,19 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
         app.state.auth = auth = authentication(engine, shared.configuration, trail.login if trail else unnoted)
         loops = [watch.run(), signatures.run(), *(auth.loops() if auth else ())]
+        if (pages := shared.console) is not None:
+            note, render = trail.console if trail else _unnoted, partial(pages.sign_in, shared.configuration)
+            app.state.console_gate = gate = console_gate(engine, settings, note, render, is_demo=pages.is_demo)
+            app.router.routes[:0] = gate.routes()
+            loops += gate.loops()
         if trail is not None:
             loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics).run())
         async with alongside(loops):
             yield
+
+
+def _unnoted(_: ConsoleSeen) -> None:
+    """Note nothing: the settings ask for no audit."""
 
 
 def _facade(
@@ -315,11 +357,12 @@ async def serve(
     hold: HoldFeed | None = None,
     *,
     insecure: bool = False,
+    console: ConsolePages | None = None,
 ) -> int:
     """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests (D46).
 
-    With PostgreSQL, the role `api` and the other roles run as two processes under this one. With `hold`, nothing is
-    sent to a destination until an operator resumes it. `insecure` accepts requests without a token.
+    With PostgreSQL, the roles that answer (`api`, `console`) and the others run as two processes under this one. With
+    `hold`, nothing is sent to a destination until an operator resumes it. `insecure` accepts requests without a token.
 
     Raises:
         ConfigError: an unknown role, an address beyond this machine, no `auth.mode`, no site key, no API key, a port in
@@ -329,50 +372,54 @@ async def serve(
     check_start(configuration, roles, holds_feed=hold is not None, insecure=insecure)
     _Shared(configuration, Metrics()).client()
     prepare_audit(configuration)
-    others = tuple(role for role in roles if role != API)
+    answering = tuple(role for role in roles if role in ANSWERING)
+    others = tuple(role for role in roles if role not in ANSWERING)
     with listening_socket(settings.server.host, settings.server.port) as listener:
-        if settings.database.file is not None or API not in roles or not others:
-            return await _serve_here(configuration, roles, hold, listener)
+        if settings.database.file is not None or not answering or not others:
+            return await _serve_here(configuration, _Part(tuple(roles), hold, console), listener)
         async with opened_store(configuration, serves=True):
             pass  # one process migrates and checks the database
         log.configure(settings.log.level, settings.log.format)
         figures_in, figures_out = multiprocessing.Pipe(duplex=False)
-        work = ServicePart("work", _serve_part, (configuration, others, hold, None, figures_out))
-        answer = ServicePart("answer", _serve_part, (configuration, (API,), None, listener, figures_in))
+        work = ServicePart("work", _serve_part, (configuration, _Part(others, hold), None, figures_out))
+        answers = _Part(answering, console=console)
+        answer = ServicePart("answer", _serve_part, (configuration, answers, listener, figures_in))
         return await run_parts([work, answer], (figures_in, figures_out, listener))
 
 
-def _serve_part(
-    configuration: Configuration,
-    roles: Collection[str],
-    hold: HoldFeed | None,
-    listener: socket | None,
-    pipe: Connection,
-) -> int:
-    """Serve as one of two processes: the one with a listener answers requests, the other works in the background."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Part of the service in one process: its roles, and what they need beside the settings."""
+
+    roles: tuple[str, ...]
+    hold: HoldFeed | None = None
+    console: ConsolePages | None = None
+
+
+def _serve_part(configuration: Configuration, part: _Part, listener: socket | None, pipe: Connection) -> int:
+    """Serve as one of two processes: with a listener, answer for both; without one, send figures to the other."""
     run = asyncio.run if listener is None else run_answering
-    return run(_serve_here(configuration, roles, hold, listener, pipe))
+    return run(_serve_here(configuration, part, listener, pipe))
 
 
 async def _serve_here(
-    configuration: Configuration,
-    roles: Collection[str],
-    hold: HoldFeed | None,
-    listener: socket | None,
-    pipe: Connection | None = None,
+    configuration: Configuration, part: _Part, listener: socket | None, pipe: Connection | None = None
 ) -> int:
     """Serve in this process until SIGINT or SIGTERM, with workers beside it."""
     settings, metrics = configuration.settings, Metrics()
     log.configure(settings.log.level, settings.log.format, dropped=metrics.dropped_log_line)
-    shared = _Shared(configuration, metrics, Sibling(pipe) if pipe is not None and listener is not None else None)
+    sibling = Sibling(pipe) if pipe is not None and listener is not None else None
+    shared = _Shared(configuration, metrics, sibling, part.console)
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(stop_signal())
         engine = await stack.enter_async_context(opened_store(configuration, serves=True))
         await stack.enter_async_context(workers(settings.server.workers, LASTING, _MAPPING))
         stack.enter_context(short_pauses())
-        await stack.enter_async_context(_working(shared, engine, roles, hold))
+        await stack.enter_async_context(_working(shared, engine, part.roles, part.hold))
         if listener is not None:
-            server = await stack.enter_async_context(_serving(shared, _answering_app(shared, engine, roles), listener))
+            server = await stack.enter_async_context(
+                _serving(shared, _answering_app(shared, engine, part.roles), listener)
+            )
             own_url = url_of(listener, settings.server.scheme)
             log.get_logger().info("serving", fhir_base=settings.server.public_url or own_url + MOUNT)
             await until(stop, server)

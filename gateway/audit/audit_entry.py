@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _Shown = Literal["read", "vread", "history", "history-type", "history-system", "search", "operation", "binary"]
-EntryKind = Literal[_Shown, "act", "login", "refusal"]
+EntryKind = Literal[_Shown, "act", "login", "logout", "refusal"]
 EntryHead = tuple[int, EntryKind, str, str, str, str, str, str, int, str]  # the fields of an entry from `at` to `code`
 EntryAbout = tuple[tuple[str, ...], int, tuple[str, ...], int]  # shown, shown_count, patients, patient_count
 

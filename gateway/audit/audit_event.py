@@ -52,6 +52,7 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, str], str, str, str]]] = {
     "search": (_REST, "search", "search", "E"),
     "operation": (_REST, "operation", "operation", "E"),
     "login": (_LOGIN, "110122", "Login", "E"),
+    "logout": (_LOGIN, "110123", "Logout", "E"),
     "refusal": (_ALERT, "", "", "E"),
     "act": (_ACTIVITY, "", "", "E"),
 }

@@ -23,6 +23,7 @@ from gateway.runtime.request_errors import CredentialsMalformed, NotAuthenticate
 
 # Open: what a client needs before it has a token; probes, which say nothing of patients; metrics, which are counts, and
 # which Prometheus cannot sign for (a site closes them at its proxy); events of AutoScribe, which prove themselves.
+# The console has a gate of its own (console_gate.py).
 # The API description and its page (/docs) are closed: a stranger need not learn what is here
 OPEN: Final = frozenset(
     {
@@ -30,6 +31,7 @@ OPEN: Final = frozenset(
         *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe"),
     }
 )
+CONSOLE: Final = "/console/"
 _LONGEST: Final = 16 * 1_024  # a JWT with the groups of a user is long
 _SCHEME: Final = b"bearer "
 _BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")
@@ -59,7 +61,7 @@ class BearerGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == "lifespan" or scope["path"] in OPEN:
+        if scope["type"] == "lifespan" or scope["path"] in OPEN or scope["path"].startswith(CONSOLE):
             await self._open_app(scope, receive, send)
             return
         try:

@@ -22,13 +22,14 @@ _URLS: Final = (
     *("jwks_uri", "authorization_endpoint", "token_endpoint", "registration_endpoint"),
     *("introspection_endpoint", "revocation_endpoint"),
 )
-_METHODS: Final = "token_endpoint_auth_methods_supported"
+END_SESSION: Final = "end_session_endpoint"  # of OpenID Connect alone: a client of the facade has no session
+METHODS: Final = "token_endpoint_auth_methods_supported"
 _CHALLENGES: Final = "code_challenge_methods_supported"
 # Member -> what holds if the document does not have it (§3)
 _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "grant_types_supported": ("authorization_code", "implicit"),
     "response_types_supported": (),
-    _METHODS: ("client_secret_basic",),
+    METHODS: ("client_secret_basic",),
     "token_endpoint_auth_signing_alg_values_supported": (),
     _CHALLENGES: (),
 }
@@ -93,11 +94,11 @@ async def ask_issuer(fetch: Fetch, issuer: str, jwks_url: str | None) -> IssuerA
 
 def smart_configuration_of(issuer: str, discovery: Discovery) -> Mapping[str, Any]:
     """Build the SMART configuration that sends clients to the issuer, with the capabilities it names."""
-    methods = discovery.lists[_METHODS]
+    methods = discovery.lists[METHODS]
     capabilities = dict.fromkeys(_CAPABILITIES[one] for one in methods if one in _CAPABILITIES)
     return {
         "issuer": issuer,
-        **discovery.urls,
+        **{name: url for name, url in discovery.urls.items() if name != END_SESSION},
         **{name: list(values) for name, values in discovery.lists.items() if values},
         "scopes_supported": list(_SCOPES),
         "capabilities": [*capabilities, *_PERMISSIONS],
@@ -114,7 +115,7 @@ async def _discovery(fetch: Fetch, issuer: str) -> Discovery | IssuerFault:
     if document.get("issuer") != issuer:
         problem = "the discovery document names another issuer; a slash at the end counts"
         return IssuerFault(ISSUER, "discovery-of-another-issuer", problem)
-    urls = {name: document[name] for name in _URLS if isinstance(document.get(name), str)}
+    urls = {name: document[name] for name in (*_URLS, END_SESSION) if isinstance(document.get(name), str)}
     lists = {name: _texts(document.get(name), default) for name, default in _LISTS.items()}
     lists[_CHALLENGES] = tuple(one for one in lists[_CHALLENGES] if one != "plain")  # SMART forbids `plain`
     return Discovery({name: url for name, url in urls.items() if not url_fault(url)}, lists)

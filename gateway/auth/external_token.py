@@ -8,7 +8,7 @@ Proved by tests/gateway/auth/test_external_token.py and tests/gateway/auth/test_
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,10 +66,19 @@ class ExternalToken:
         Raises:
             TokenRefused: it is not the signature of this key.
         """
-        try:
-            jws.deserialize_compact(self.compact, key, registry=_SIGNATURES)
-        except (JoseError, ValueError):
-            raise _refused("wrong-signature") from None
+        check_signature(self.compact, key)
+
+
+def check_signature(compact: str, key: PublicKey) -> None:
+    """Check the signature of a token.
+
+    Raises:
+        TokenRefused: it is not the signature of this key.
+    """
+    try:
+        jws.deserialize_compact(compact, key, registry=_SIGNATURES)
+    except (JoseError, ValueError):
+        raise _refused("wrong-signature") from None
 
 
 def external_token(compact: str, rules: TokenRules, now: float) -> ExternalToken:
@@ -82,12 +91,12 @@ def external_token(compact: str, rules: TokenRules, now: float) -> ExternalToken
         header, claims = taken_apart(compact, MOST_CHARACTERS)
     except ValueError:
         raise _refused("token-malformed") from None
-    key_id, algorithm = _header(header)
+    key_id, algorithm = signing_key(header, _TYPES)
     if claims.get("iss") != rules.issuer:
         raise _refused("wrong-issuer")
     if claims.get("aud") not in (rules.audience, [rules.audience]):
         raise _refused("wrong-audience")
-    expires = _expiry(claims, now)
+    expires = expiry(claims, now)
     client_id = _client(claims)
     if client_id == rules.audience:
         raise _refused("id-token")  # an ID token is for its client, and gives access to nothing (RFC 8725 §2.8)
@@ -97,8 +106,8 @@ def external_token(compact: str, rules: TokenRules, now: float) -> ExternalToken
     return ExternalToken(client_id, user, patient, scopes, expires, key_id, algorithm, compact)
 
 
-def _header(header: Mapping[str, Any]) -> tuple[str, str]:
-    """Return key id and algorithm.
+def signing_key(header: Mapping[str, Any], types: Collection[str | None]) -> tuple[str, str]:
+    """Return key id and algorithm of a token of one of these types; None stands for a token without a type.
 
     Raises:
         TokenRefused: the header breaks a rule.
@@ -108,14 +117,14 @@ def _header(header: Mapping[str, Any]) -> tuple[str, str]:
         raise _refused("wrong-algorithm")
     if not isinstance(key_id, str) or not key_id:
         raise _refused("key-id-missing")
-    if not isinstance(kind, str) or kind.upper() not in _TYPES:
+    if not isinstance(kind, str | None) or (kind and kind.upper()) not in types:
         raise _refused("wrong-type")
     if header.keys() - _HEADERS or not all(isinstance(one, str) for one in header.values()):
         raise _refused("header-not-known")
     return key_id, algorithm
 
 
-def _expiry(claims: Mapping[str, Any], now: float) -> int:
+def expiry(claims: Mapping[str, Any], now: float) -> int:
     """Return the instant from which the token is not valid, in microseconds.
 
     Raises:

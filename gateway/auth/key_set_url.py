@@ -1,4 +1,4 @@
-"""Fetch a key set or discovery document from its URL: https, no redirect, no compression, at most 64 kB and 5 seconds.
+"""Fetch a key set, a discovery document or a token from its URL: https, no redirect, no compression, 64 kB, 5 seconds.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html (registering a client by URL), RFC 9110
 §15.4 (redirects), https://www.encode.io/httpcore/network-backends/, RFC 6890 (addresses for special purposes). The URL
@@ -13,9 +13,9 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpcore
 
@@ -127,11 +127,24 @@ class KeySetFetch:
         Raises:
             KeySetUnreachable: there is none that may be read, within the limits.
         """
+        return await self._answer("GET", url, _HEADERS, None)
+
+    async def post(self, url: str, form: Mapping[str, str], authorization: str) -> bytes:
+        """Return the answer to a form, which may hold secrets; `authorization` is a header, none if it is empty.
+
+        Raises:
+            KeySetUnreachable: there is none that may be read, within the limits.
+        """
+        headers = [*_HEADERS, ("Content-Type", "application/x-www-form-urlencoded")]
+        headers += [("Authorization", authorization)] if authorization else []
+        return await self._answer("POST", url, headers, urlencode(form).encode("ascii"))
+
+    async def _answer(self, method: str, url: str, headers: Sequence[tuple[str, str]], content: bytes | None) -> bytes:
         if url_fault(url):
             raise KeySetUnreachable("url")
         try:
             async with asyncio.timeout(self._patience):
-                return await self._read(url)
+                return await self._read(method, url, headers, content)
         except TimeoutError:
             raise KeySetUnreachable("too-slow") from None
         except AddressRefused:
@@ -146,15 +159,15 @@ class KeySetFetch:
         ):
             raise KeySetUnreachable("no-answer") from None
 
-    async def _read(self, url: str) -> bytes:
+    async def _read(self, method: str, url: str, headers: Sequence[tuple[str, str]], content: bytes | None) -> bytes:
         async with (
             httpcore.AsyncConnectionPool(self._context, max_connections=1, network_backend=self._backend) as pool,
-            pool.stream("GET", url, headers=_HEADERS) as response,
+            pool.stream(method, url, headers=headers, content=content) as response,
         ):
-            headers = {name.lower(): value.lower() for name, value in response.headers}
+            answered = {name.lower(): value.lower() for name, value in response.headers}
             if response.status != 200:
                 raise KeySetUnreachable(f"status-{response.status}")
-            if headers.get(b"content-encoding", b"identity") != b"identity":
+            if answered.get(b"content-encoding", b"identity") != b"identity":
                 raise KeySetUnreachable("compressed")
             read = bytearray()
             async for chunk in response.aiter_stream():

@@ -109,6 +109,21 @@ async def _form(request: Request) -> Form:
     Raises:
         TokenRefused: it is no form, is over a limit, has a parameter twice, or comes with other credentials.
     """
+    form = await posted_form(request)
+    if (given := request.headers.get("authorization")) is not None:
+        if form.get("client_assertion"):
+            raise TokenRefused("invalid_request", "two-credentials", "there is more than one way of authentication")
+        scheme = _SCHEME.match(given)
+        raise TokenRefused("invalid_client", "authorization-header", scheme=scheme[0] if scheme else "Bearer")
+    return form
+
+
+async def posted_form(request: Request) -> Form:
+    """Read the fields of a form; those without a value are left out.
+
+    Raises:
+        TokenRefused: it is no form, is over a limit, or has a field twice.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise TokenRefused("invalid_request", "no-form", f"the parameters are posted as {_FORM}")
     try:
@@ -120,15 +135,9 @@ async def _form(request: Request) -> Form:
         raise TokenRefused(
             "invalid_request", "form-malformed", "the form cannot be read, or has too many fields"
         ) from None
-    form = {name: value for name, value in pairs if value}
     if len({name for name, _ in pairs}) != len(pairs):
         raise TokenRefused("invalid_request", "parameter-twice", "a parameter stands there twice")
-    if (given := request.headers.get("authorization")) is not None:
-        if form.get("client_assertion"):
-            raise TokenRefused("invalid_request", "two-credentials", "there is more than one way of authentication")
-        scheme = _SCHEME.match(given)
-        raise TokenRefused("invalid_client", "authorization-header", scheme=scheme[0] if scheme else "Bearer")
-    return form
+    return {name: value for name, value in pairs if value}
 
 
 async def _body(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""Check the settings of authentication; with `--online`, also the external issuer's answers.
+"""Check the settings of authentication, and online what external issuer and identity provider answer.
 
 https://openid.net/specs/openid-connect-discovery-1_0.html §4.3; decision D10.
 Proved by tests/gateway/checks/test_login.py.
@@ -12,6 +12,7 @@ from gateway.auth.builtin import token_url_of
 from gateway.auth.discovery import ALLOW_PRIVATE, Fetch, ask_issuer
 from gateway.auth.external import token_rules
 from gateway.auth.key_set_url import KeySetFetch
+from gateway.auth.provider import provider_rules
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, Settings
 
@@ -20,10 +21,12 @@ _REMEDIES = {
     "auth.issuer": "Compare it with `iss` of a token, and open its discovery document from this machine.",
     "auth.jwks_url": "Open it from this machine: it must show the issuer's public keys.",
 }
+# Setting of the external issuer -> the one of the console's identity provider
+_OF_CONSOLE = {ALLOW_PRIVATE: "console.allow_private", "auth.issuer": "console.issuer"}
 
 
 def check_login(settings: Settings) -> None:
-    """Check the settings of the chosen authentication mode.
+    """Check the settings of the mode that is set, and of the console's identity provider.
 
     Raises:
         ConfigError: one is missing or wrong.
@@ -32,6 +35,7 @@ def check_login(settings: Settings) -> None:
         token_url_of(settings)
     if settings.auth.is_external:
         token_rules(settings)
+    provider_rules(settings)
 
 
 def faults(configuration: Configuration) -> Iterator[ConfigError]:
@@ -43,10 +47,17 @@ def faults(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 async def online_faults(configuration: Configuration, fetch: Fetch | None = None) -> list[ConfigError]:
-    """Fetch the external issuer's discovery document and keys, if there is one; return the faults."""
-    auth = configuration.settings.auth
-    if not auth.is_external or list(faults(configuration)):
+    """Ask external issuer and identity provider for discovery document and keys; return what is wrong."""
+    auth, console = configuration.settings.auth, configuration.settings.console
+    if list(faults(configuration)):
         return []
-    fetch = fetch or KeySetFetch(allows_private=auth.allow_private_jwks)
-    found = await ask_issuer(fetch, token_rules(configuration.settings).issuer, auth.jwks_url)
-    return [ConfigError(configuration.source, one.key, one.problem, _REMEDIES[one.key]) for one in found.faults]
+    wrong = []
+    if auth.issuer and auth.is_external:
+        fetches = fetch or KeySetFetch(allows_private=auth.allow_private_jwks)
+        found = await ask_issuer(fetches, auth.issuer, auth.jwks_url)
+        wrong += [(one.key, one.problem, _REMEDIES[one.key]) for one in found.faults]
+    if console.issuer:
+        fetches = fetch or KeySetFetch(allows_private=console.allow_private)
+        found = await ask_issuer(fetches, console.issuer, None)
+        wrong += [(_OF_CONSOLE[one.key], one.problem, _REMEDIES[one.key]) for one in found.faults]
+    return [ConfigError(configuration.source, *one) for one in wrong]

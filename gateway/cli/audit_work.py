@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,17 +23,16 @@ from gateway.audit.verifying import MEANINGS, FolderFinding, checked, held_again
 from gateway.audit.verifying import RECEIVER_MEANINGS as MEANINGS_AGAINST
 from gateway.cli.acting import Shows
 from gateway.feed.operator.arguments import CommandAnswer, Say, TimeSpan, counted
+from gateway.fhir_api.audit.disclosures import PatientEvents, asker, disclosures_of, every_entry
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration, require_audit_place
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry, LoadedTo
 from gateway.store.database.engine import Engine, instant_text
-from gateway.store.feed.ledger import ShownMessage, messages_of_patient, patients_of_number
+from gateway.store.feed.ledger import ShownMessage
 from mappings.patient.identifiers import fhir_id
 
-_PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
 _KEY: Final = re.compile("[0-9a-f]{64}")
-_PAGE: Final = 500
 _MEANINGS: Final = MEANINGS | MEANINGS_AGAINST
 _UNPROTECTED: Final = (
     "note: {} written since the last seal. Nothing protects these against truncation: a seal is made each minute."
@@ -130,15 +129,6 @@ class PatientAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class PatientEvents:
-    """Events about a patient, and the messages sent about the patient, each newest first."""
-
-    patient_id: str
-    events: tuple[LoadedEntry, ...]
-    messages: tuple[ShownMessage, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Disclosures(CommandAnswer):
     """Answer of `audit who`: accesses to patients' data, and messages sent; `canonical` begins our own addresses."""
 
@@ -159,7 +149,7 @@ class Disclosures(CommandAnswer):
     def lines(self) -> Iterator[str]:
         """Yield a line for each event, and the number of patients."""
         for one in self.patients:
-            yield from (_line(one.patient_id, parsed(event.entry)) for event in one.events)
+            yield from (_line(one.patient_id, entry) for entry in one.entries)
             yield from map(_sent_line, one.messages)
         yield counted(len(self.patients), "patient")
 
@@ -171,16 +161,9 @@ async def who(engine: Engine, configuration: Configuration, asked: PatientAsked,
         ConfigError: there is no audit.
         StoreUnavailable: the store cannot be reached.
     """
-    span = asked.span
     await AuditLoading(engine, _folder(configuration)).turn()
-    patients = [one for number in asked.numbers for one in await _patients(engine, number)]
-    shows([], patients)
-    found = []
-    for patient in dict.fromkeys(patients):
-        wanted = EntriesWanted(span.since, span.until, (f"Patient/{patient}",))
-        events = [one async for one in _every(engine, wanted)]
-        found.append(PatientEvents(patient, tuple(events), tuple(await _sent(engine, patient, span))))
-    return Disclosures(tuple(found), configuration.site.canonical)
+    found = await disclosures_of(engine, asked.numbers, (asked.span.since, asked.span.until), shows)
+    return Disclosures(found, configuration.site.canonical)
 
 
 async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:
@@ -188,28 +171,9 @@ async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:
     folder = _folder(configuration)
     async with store_for_command(configuration) as engine:
         await AuditLoading(engine, folder).turn()
-        async for one in _every(engine, EntriesWanted(span.since, span.until)):
+        async for one in every_entry(engine, EntriesWanted(span.since, span.until)):
             say(_event(one, configuration.site.canonical))
     return 0
-
-
-async def _patients(engine: Engine, number: str) -> list[str]:
-    """Return the ids of the patients that a typed id or number means."""
-    match = _PATIENT.fullmatch(number)
-    return [match[1]] if match else list(await patients_of_number(engine, number))
-
-
-async def _every(engine: Engine, wanted: EntriesWanted) -> AsyncIterator[LoadedEntry]:
-    entries, page = AuditEntries(engine), replace(wanted, most=_PAGE)
-    while found := await entries.find(page):
-        for one in found:
-            yield one
-        page = replace(page, last=(found[-1].at, found[-1].segment, found[-1].sequence))
-
-
-async def _sent(engine: Engine, patient: str, span: TimeSpan) -> list[ShownMessage]:
-    """Return the messages about a patient sent in the span, from the ledger, which serves as audit of deliveries."""
-    return [one for one in await messages_of_patient(engine, patient) if span.since <= (one.sent or 0) < span.until]
 
 
 def _delivery(message: ShownMessage) -> str:
@@ -227,8 +191,6 @@ def _event(one: LoadedEntry, canonical: str) -> str:
 
 
 def _line(patient: str, entry: AuditEntry) -> str:
-    asker = f"{entry.user}@{entry.host}" if entry.kind == "act" else entry.client or "(not authenticated)"
-    person = f" for {entry.user}" if entry.kind != "act" and entry.user else ""
     origin = f" from {entry.address}" if entry.address else ""
     said = f"{entry.status} {entry.code}".rstrip() if entry.status else entry.why
-    return f"{instant_text(entry.at)}  Patient/{patient}  {asker}{person}{origin}  {entry.route}  {said}".rstrip()
+    return f"{instant_text(entry.at)}  Patient/{patient}  {asker(entry)}{origin}  {entry.route}  {said}".rstrip()

@@ -24,11 +24,12 @@ from gateway.cli.command_line import PORT, CommandGroup, Config, Json, Reason, d
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
 from gateway.cli.keys import keys
+from gateway.cli.operators import operators
 from gateway.cli.orders import orders
 from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
-from gateway.runtime.words import API, MANNERS, ROLES
+from gateway.runtime.words import ANSWERING, CONSOLE, MANNERS, ROLES
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 
@@ -51,6 +52,7 @@ for _name, _group in (
     ("audit", audit),
     ("clients", clients),
     ("feed", feed),
+    ("operators", operators),
     ("orders", orders),
     ("patients", patients),
 ):
@@ -96,11 +98,12 @@ def demo(
     from dataclasses import replace
 
     from gateway import demo as demonstration
+    from gateway.console.pages import Pages
 
     usual = demonstration.Ports(0, 0, 0, 0) if once else demonstration.Ports()
     given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port, "orders": orders_port}
     ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
-    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
+    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every, Pages(is_demo=True))))
 
 
 @app.command()
@@ -216,6 +219,7 @@ def serve(
     from gateway.app import serve as serve_gateway
     from gateway.checks import config as config_check
     from gateway.checks.folders import open_folders
+    from gateway.console.pages import PAGES
     from gateway.feed.deliver.journaling import HoldFeed
     from gateway.feed.operator.arguments import typed_instant
     from gateway.runtime.serving import run_answering
@@ -232,8 +236,9 @@ def serve(
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
     for warning in open_folders(configuration):
         print(f"note: {warning}", file=sys.stderr)
-    work = serve_gateway(configuration.listening_on(host, port), wanted, hold, insecure=insecure)
-    sys.exit(_run(work, run_answering if set(wanted) == {API} else None))
+    pages = PAGES if CONSOLE in wanted else None
+    work = serve_gateway(configuration.listening_on(host, port), wanted, hold, insecure=insecure, console=pages)
+    sys.exit(_run(work, run_answering if set(wanted) <= ANSWERING else None))
 
 
 @app.command()

@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from typing import Final
 
+from gateway.app import ConsolePages
 from gateway.demo.agreement import compare, comparison, pretty, side_by_side
 from gateway.demo.rounds import DemoRound, play
 from gateway.demo.stage import HOST, Ports, Stage, stage
@@ -38,10 +39,10 @@ async def once(ports: Ports) -> int:
     return code
 
 
-async def run(ports: Ports, every: float) -> int:
-    """Sign a report every few seconds and follow it, until SIGINT or SIGTERM."""
+async def run(ports: Ports, every: float, console: ConsolePages) -> int:
+    """Sign a report every few seconds and follow it, until SIGINT or SIGTERM; `console` shows what happens."""
     log.configure("error")
-    async with stop_signal() as stop, stage(ports, on_message=_print_message) as playing:
+    async with stop_signal() as stop, stage(ports, on_message=_print_message, console=console) as playing:
         signed = playing.account.sign_new()
         _print(_welcome(playing, signed.report_id, signed.study_id, signed.study_instance_uid))
         while not stop.is_set():
@@ -86,6 +87,8 @@ def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
     return f"""insecure: no login, on this machine alone; the key for patient ids is the published one. Until Ctrl-C:
   sandbox AutoScribe  {playing.configuration.settings.upstream.base_url}
   gateway, FHIR base  {base}
+  console, in a browser (once, within five minutes)
+                      {playing.console_url}
   MLLP listener       {HOST}:{playing.receiver.port}
   orders come in at   {playing.configuration.settings.source[0].listen}
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
-from gateway.app import create_app
+from gateway.app import ConsolePages, create_app
 from gateway.demo.orders import WORKFLOW, hospital_source, with_orders
 from gateway.ingest.assembly import opened_store
 from gateway.routing import Destination, routes_of
@@ -54,7 +54,7 @@ class Ports:
 class Stage:
     """Running parts of the demo: the sandbox's account and client, the gateway's settings and store, the listener.
 
-    `his` is the sandbox's hospital.
+    `his` is the sandbox's hospital. `console_url` signs somebody in to the console once; it is empty without a console.
     """
 
     account: SandboxAccount
@@ -63,6 +63,7 @@ class Stage:
     engine: Engine
     receiver: MllpReceiver
     his: HisSender
+    console_url: str = ""
 
     @property
     def fhir_base(self) -> str:
@@ -98,7 +99,9 @@ def demo_site() -> Site:
 
 
 @asynccontextmanager
-async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -> AsyncIterator[Stage]:
+async def stage(
+    ports: Ports, on_message: Callable[[ReceivedMessage], object], console: ConsolePages | None = None
+) -> AsyncIterator[Stage]:
     """Start the three servers in the order of their dependencies; stop them in the opposite order.
 
     The sandbox also sends the orders of its studies.
@@ -124,12 +127,14 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
         settings = settings.model_copy(update={"source": (hospital_source(orders_port),)})
         configuration = Configuration(settings, with_orders(demo_site()), "demo")
         await stack.enter_async_context(running(sandbox, upstream_socket))
-        await stack.enter_async_context(running(create_app(configuration), gateway_socket))
+        app = create_app(configuration, console=console)
+        await stack.enter_async_context(running(app, gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
         engine = await stack.enter_async_context(opened_store(configuration))
         while await in_force_of(engine, settings.destination[0].name) is None:  # earlier signatures count as history
             await clock.sleep(_MOMENT)
-        yield Stage(account, client, configuration, engine, receiver, cast(HisSender, sandbox.state.his))
+        url = f"http://{HOST}:{port}{app.state.console_gate.one_time_word()}" if console is not None else ""
+        yield Stage(account, client, configuration, engine, receiver, cast(HisSender, sandbox.state.his), url)
 
 
 def _settings(

@@ -51,6 +51,19 @@ class Acknowledgement:
     raw: bytes = field(default=b"", repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PrintedField:
+    """Field of a message that has a value: `place` in this message (`OBX[3]-5`), `of_any` (`OBX-5`), and its name.
+
+    `value` is decoded text, in printable characters and line breaks.
+    """
+
+    place: str
+    of_any: str
+    name: str
+    value: str = field(repr=False)
+
+
 class NotAnAcknowledgement(ValueError):
     """Bytes that are no acknowledgement: `code` is the reason. The error's text never holds the bytes."""
 
@@ -90,6 +103,9 @@ class PayloadKind(Protocol):
 
     def printed(self, data: bytes) -> list[str]:
         """Return a message, or any bytes received in place of an answer, in printable lines."""
+
+    def fields(self, data: bytes) -> list[PrintedField]:
+        """Return the fields of a message that have a value, in order; none if the bytes are no message."""
 
     def printed_answer(self, answer: bytes) -> Mapping[str, Any]:
         """Return the content of an answer as JSON: code, controlId, text and errors; or the reason `unreadable`."""

@@ -12,7 +12,9 @@ CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 API: Final = "api"
 SYNC: Final = "sync"
 FEED: Final = "feed"
-ROLES: Final = (API, SYNC, FEED)
+CONSOLE: Final = "console"
+ROLES: Final = (API, SYNC, FEED, CONSOLE)
+ANSWERING: Final = frozenset({API, CONSOLE})  # answered by one loop, and on PostgreSQL by one process
 
 # `feed resume --held`
 HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent", "merge-move"]

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from gateway.settings.audit import Audit
 from gateway.settings.auth import Auth
+from gateway.settings.console import Console
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
@@ -51,6 +52,7 @@ VENDOR_NAMES: Final = {
 FILE_ONLY: Final = frozenset(
     {
         "feed.escalate",
+        *("console.groups", "console.subjects"),
         *(f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")),
     }
 )
@@ -331,6 +333,7 @@ class Settings(BaseSettings):
     upstream: Upstream = Upstream()
     server: Server = Server()
     auth: Auth = Auth()
+    console: Console = Console()
     audit: Audit = Audit()
     pdf: Pdf = Pdf()
     webhook: Webhook = Webhook()

@@ -59,7 +59,7 @@ _ABOUT: Final = _finding(
 _BY_CLIENT: Final = _finding(" FROM audit_entry AS entry WHERE entry.client = :client", "entry")
 _BETWEEN: Final = _finding(" FROM audit_entry AS entry WHERE entry.at >= :since", "entry")
 SECONDS: Final = 5.0
-KINDS: Final = ("read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal")
+KINDS: Final = ("read", "vread", "history", "search", "operation", "binary", "act", "login", "logout", "refusal")
 _LATEST: Final = 2**62
 
 

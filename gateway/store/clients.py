@@ -1,15 +1,15 @@
-"""Store the registered clients of the FHIR facade, their access tokens, and the assertions they used.
+"""Clients of the facade with their access tokens, and operators of the console with their sessions.
 
-https://www.rfc-editor.org/rfc/rfc6749 (OAuth 2.0); decision D40.
-Proved by tests/contract/test_clients.py and tests/contract/test_access_tokens.py.
+https://www.rfc-editor.org/rfc/rfc6749 (OAuth 2.0); decisions D40.
+Proved by tests/contract/test_clients.py and tests/contract/test_operators.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, storable
@@ -17,6 +17,8 @@ from gateway.store.database.facts import noted
 
 Outcome = Literal["done", "unknown", "unchanged", "name-taken", "too-many-key-sets", "no-keys"]
 MOST_KEY_SETS: Final = 2
+IDLE: Final = 15 * 60 * 1_000_000  # microseconds after which a session ends that nobody uses
+LONGEST: Final = 12 * 3_600 * 1_000_000  # of a session, used or not
 _MOST_CLIENTS: Final = 10_000
 
 _CLIENTS: Final = Statement(
@@ -218,6 +220,7 @@ _REVOKE: Final = Statement(
 )
 _FORGET_TOKENS: Final = Statement("DELETE FROM access_token WHERE expires < :before")
 _FORGET_USED: Final = Statement("DELETE FROM used_assertion WHERE until < :before")
+_FORGET_SESSIONS: Final = Statement("DELETE FROM console_session WHERE seen < :before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +277,12 @@ class StoredTokens:
         return bool(await self._engine.do(lambda: ask(_REVOKE, digest=digest, client_id=client_id, now=now)))
 
     async def forget(self, before: int) -> None:
-        """Delete tokens and used assertions that expired before this instant."""
+        """Delete tokens and used assertions that expired before this instant, and sessions that were idle by then."""
 
         def work() -> Steps[None]:
             yield from ask(_FORGET_TOKENS, before=before)
             yield from ask(_FORGET_USED, before=before)
+            yield from ask(_FORGET_SESSIONS, before=before - IDLE)
 
         await self._engine.do(work)
 
@@ -287,3 +291,183 @@ def _record(digest: str, row: Row) -> TokenRecord:
     client_id, scopes, facilities, issued, expires = row
     limits = None if facilities is None else tuple(json.loads(facilities))
     return TokenRecord(digest, str(client_id), str(scopes), int(issued), int(expires), limits)
+
+
+Changed = Literal["done", "unknown", "name-taken"]
+
+_OPERATORS: Final = Statement(
+    "SELECT name, role, password, created, changed, failures, locked_until FROM operator"
+    " WHERE name > '' ORDER BY name LIMIT :most"
+)
+_OPERATOR: Final = Statement(
+    "SELECT name, role, password, created, changed, failures, locked_until FROM operator WHERE name = :name"
+)
+_LOCK_OPERATOR: Final = Statement(
+    "SELECT name, role, password, created, changed, failures, locked_until FROM operator WHERE name = :name FOR UPDATE"
+)
+_ADD_OPERATOR: Final = Statement(
+    "INSERT INTO operator (name, role, password, created, changed) VALUES (:name, :role, :password, :now, :now)"
+    " ON CONFLICT DO NOTHING RETURNING name"
+)
+_NEW_PASSWORD: Final = Statement(
+    "UPDATE operator SET password = :password, changed = :now, failures = 0, locked_until = 0"
+    " WHERE name = :name RETURNING name"
+)
+_REMOVE_OPERATOR: Final = Statement("DELETE FROM operator WHERE name = :name RETURNING name")
+_FAILED: Final = Statement("UPDATE operator SET failures = :failures, locked_until = :until WHERE name = :name")
+_BEGIN: Final = Statement(
+    "INSERT INTO console_session (digest, subject, name, account, member_of, began, seen, hint)"
+    " VALUES (:digest, :subject, :name, :account, :member_of, :now, :now, :hint)"
+)
+_SESSION: Final = Statement(
+    "SELECT s.subject, s.name, s.account, s.member_of, s.began, s.seen, o.role FROM console_session s"
+    " LEFT JOIN operator o ON o.name = s.account"
+    " WHERE s.digest = :digest AND s.seen > :idle AND s.began > :oldest"
+)
+_SEEN: Final = Statement("UPDATE console_session SET seen = :now WHERE digest = :digest AND seen < :now")
+_END: Final = Statement("DELETE FROM console_session WHERE digest = :digest RETURNING hint")
+_END_ALL: Final = Statement("DELETE FROM console_session WHERE subject = :subject RETURNING digest")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperator:
+    """Local account of the console. `password` is a hash, `role` a name; instants are in microseconds."""
+
+    name: str
+    role: str
+    password: str = field(repr=False)
+    created: int
+    changed: int
+    failures: int = 0
+    locked_until: int = 0
+
+    @property
+    def subject(self) -> str:
+        """Name of the account among all that sign in."""
+        return f"local:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSession:
+    """Session of somebody who is signed in. Instants are in microseconds.
+
+    With an `account` (a local one), `role` is its role now, None if it is gone. Else the identity provider signed him
+    in, who was then `member_of` these groups.
+    """
+
+    subject: str
+    name: str
+    account: str | None
+    member_of: tuple[str, ...]
+    began: int = 0
+    seen: int = 0
+    role: str | None = None
+
+
+class StoredOperators:
+    """Operators of the console and their sessions. Every method raises `StoreUnavailable`; `now` is in microseconds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def every(self) -> list[StoredOperator]:
+        """Return all local accounts by name."""
+        return [StoredOperator(*row) for row in await self._engine.fetch(_OPERATORS, most=_MOST_CLIENTS)]
+
+    async def find(self, name: str) -> StoredOperator | None:
+        """Return the account with that name, None if there is none."""
+        rows = await self._engine.fetch(_OPERATOR, name=storable(name))
+        return StoredOperator(*rows[0]) if rows else None
+
+    async def add(self, new: StoredOperator, reason: str) -> Changed:
+        """Add a local account. Its name must be new."""
+
+        def work() -> Steps[Changed]:
+            values = {"name": new.name, "role": new.role, "password": new.password, "now": new.created}
+            if not (yield from ask(_ADD_OPERATOR, **values)):
+                return "name-taken"
+            yield from noted("operator-add", new.name, reason, new.created)
+            return "done"
+
+        return await self._engine.do(work)
+
+    async def set_password(self, name: str, password: str, reason: str, now: int) -> Changed:
+        """Give an account a new password, given as a hash; this unlocks it, and ends its sessions."""
+
+        def work() -> Steps[Changed]:
+            if not (yield from ask(_NEW_PASSWORD, name=name, password=password, now=now)):
+                return "unknown"
+            yield from ask(_END_ALL, subject=f"local:{name}")
+            yield from noted("operator-password", name, reason, now)
+            return "done"
+
+        return await self._engine.do(work)
+
+    async def remove(self, name: str, reason: str, now: int) -> Changed:
+        """Remove an account and end its sessions."""
+
+        def work() -> Steps[Changed]:
+            if not (yield from ask(_REMOVE_OPERATOR, name=name)):
+                return "unknown"
+            yield from ask(_END_ALL, subject=f"local:{name}")
+            yield from noted("operator-remove", name, reason, now)
+            return "done"
+
+        return await self._engine.do(work)
+
+    async def failed(self, name: str, lock: Callable[[int], int]) -> StoredOperator | None:
+        """Count a wrong password; `lock` says until when so many failures in a row lock the account."""
+
+        def work() -> Steps[StoredOperator | None]:
+            if not (rows := (yield from ask(_LOCK_OPERATOR, name=name))):
+                return None
+            known = StoredOperator(*rows[0])
+            failures = known.failures + 1
+            failed = replace(known, failures=failures, locked_until=max(known.locked_until, lock(failures)))
+            yield from ask(_FAILED, name=name, failures=failures, until=failed.locked_until)
+            return failed
+
+        return await self._engine.do(work)
+
+    async def begin(
+        self, digest: str, session: ConsoleSession, hint: bytes | None, former: str, checked: StoredOperator | None
+    ) -> bool:
+        """Begin a session under the digest of its token, and end the `former` one of the browser.
+
+        Return False, and begin none, if the local account whose password was `checked` changed or went meanwhile.
+        """
+
+        def work() -> Steps[bool]:
+            yield from ask(_END, digest=former)
+            if checked is not None:
+                rows = yield from ask(_LOCK_OPERATOR, name=checked.name)
+                if not rows or StoredOperator(*rows[0]).changed != checked.changed:
+                    return False
+                yield from ask(_FAILED, name=checked.name, failures=0, until=0)
+            who = {"subject": session.subject, "name": session.name, "account": session.account}
+            groups = json.dumps(session.member_of)
+            yield from ask(_BEGIN, digest=digest, **who, member_of=groups, now=session.began, hint=hint)
+            return True
+
+        return await self._engine.do(work)
+
+    async def session(self, digest: str, now: int) -> ConsoleSession | None:
+        """Return the session with that digest, None if there is none, or it was idle or went on for too long."""
+        rows = await self._engine.fetch(_SESSION, digest=digest, idle=now - IDLE, oldest=now - LONGEST)
+        if not rows:
+            return None
+        subject, name, account, member_of, began, seen, role = rows[0]
+        return ConsoleSession(subject, name, account, tuple(json.loads(member_of)), began, seen, role)
+
+    async def keep(self, digest: str, now: int) -> None:
+        """Note that a session was used."""
+        await self._engine.do(lambda: ask(_SEEN, digest=digest, now=now))
+
+    async def end(self, digest: str) -> bytes | None:
+        """End a session and return its hint, None if it has none."""
+        rows = await self._engine.do(lambda: ask(_END, digest=digest))
+        return rows[0][0] if rows else None
+
+    async def end_all(self, subject: str) -> int:
+        """End all sessions of a subject; return how many there were."""
+        return len(await self._engine.do(lambda: ask(_END_ALL, subject=subject)))

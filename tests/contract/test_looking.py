@@ -86,3 +86,32 @@ async def test_the_versions_of_a_resource_come_in_their_order(scene, engine):
     found = await ledger.versions_of(engine, "Patient/pat-1")
     assert [(version, body["said"]) for version, _, body in found] == [(1, "one"), (2, "two")]
     assert await ledger.versions_of(engine, "Patient/pat-9") == []
+
+
+async def test_the_newest_messages_come_first_and_without_their_bytes(scene, engine):
+    assert [(one.control_id, one.body) for one in await ledger.newest_messages(engine, 2)] == [
+        ("ID3", None),
+        ("ID2", None),
+    ]
+
+
+async def test_the_last_acknowledgement_is_that_of_the_newest_delivered_message(scene, engine):
+    assert await ledger.last_ack(engine, "ehr") is None
+    await scene.deliver()
+    last = await ledger.last_ack(engine, "ehr")
+    assert (last.control_id, last.ack) == ("ID1", "CA")
+    assert await ledger.last_ack(engine, "his") is None
+
+
+async def test_critical_results_of_late_are_found_composed_or_not_and_older_ones_are_not(scene, engine):
+    critical = "UPDATE message SET is_critical = 1, priority = 0, signed = :signed WHERE control_id = :control_id"
+    row = (
+        "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, is_move, decided, signed,"
+        " is_critical) VALUES ('stu_c', 'rep_c', 'signed', '', 'ehr', 'waiting', 0, 1, 5, 1)"
+    )
+    await engine.do(lambda: ask(Statement(critical), signed=5, control_id="ID3"))
+    await engine.do(lambda: ask(Statement(critical), signed=1, control_id="ID2"))
+    await engine.do(lambda: ask(Statement(row)))
+    found = await ledger.recent_critical(engine, "ehr", 4, 10)
+    assert [(one.study_id, one.signed, one.answered) for one in found] == [("stu_b", 5, None), ("stu_c", 5, None)]
+    assert await ledger.recent_critical(engine, "his", 4, 10) == []

@@ -62,6 +62,9 @@ ORDERED = (
     " INSERT INTO hospital_order (number, source, revision, first_at, last_at, applied, body)"
     f" VALUES (1, 'his', 1, 1, 1, 1, X'{an_order().hex()}')"
 )
+OPERATOR = (
+    "INSERT INTO operator (name, role, password, created, changed) VALUES ('k.miller', 'reader', '$argon2id$', 1, 1)"
+)
 HELD = (
     "INSERT INTO inbound (number, source, sender, control_id, digest, structure, received, state, code, settled, body)"
     " VALUES ({reason}, 'his', 'HIS', '1', '1', 'ADT^A40', 1, 'held', 'merge-swap', 1,"
@@ -87,6 +90,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed ack (\S+)", ALERT),
     (r"feed (?:withdraw|leave) ", CANCELLED),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
+    (r"operators (?:remove|password)", OPERATOR),
     (r"orders (?:show|match)", ORDERED),
     (r"orders (?:message|retry|set-aside) (\d+)", HELD),
     (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),
@@ -227,7 +231,9 @@ def test_a_command_of_the_program_works_as_it_is_shown(
 
 
 def typed_lines(words: Sequence[str], names: Mapping[str, str]) -> io.StringIO:
-    """Return what an operator types on standard input: a patient, or consent to whatever is asked."""
+    """Return what an operator types on standard input: a patient, a password, or consent to whatever is asked."""
+    if words[0] == "operators":
+        return io.StringIO("four words and a number\n")
     if words[:2] == ["patients", "erase"]:
         return io.StringIO(f"{names['patient']}\n")
     asks_for_patients = "--patient" in words or words[:2] == ["audit", "who"]

@@ -54,6 +54,7 @@ VALUES: Mapping[str, str] = {
     "--scope": "system/Patient.r",
     "--facility": "City Hospital",
     "--jwks": "city-ehr.json",
+    "--role": "operator",
     "--jwks-url": "https://ehr.example/jwks.json",
 }
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -69,6 +70,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "clients disable": ("CLIENT",),
     "clients enable": ("CLIENT",),
     "clients rotate": ("CLIENT",),
+    "operators add": ("r.shah",),
+    "operators password": ("k.miller",),
+    "operators remove": ("k.miller",),
     "identity link": ("PATIENT", "STUDY"),
     "identity separate": ("PATIENT", "STUDY"),
     "orders show": ("STUDY",),

@@ -91,7 +91,7 @@ async def test_it_does_not_start_for_work_that_it_does_not_know(configuration, t
     with pytest.raises(ConfigError) as error:
         await serve(configuration(), (API, "cook"))
     assert (error.value.key, error.value.problem) == ("--roles", "no role 'cook'")
-    assert "Roles are api, sync, feed." in str(error.value)
+    assert "Roles are api, sync, feed, console." in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 

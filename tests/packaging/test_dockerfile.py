@@ -99,6 +99,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_of_the_checkout
 ) -> None:
     site_packages = next((image / "lib").glob("python3*/site-packages"))
     assert (site_packages / "mappings/hl7v2/receivers/generic.toml").is_file()
+    assert (site_packages / "gateway/console/templates/layout.html").is_file()
     assert not (site_packages / "tests").exists()
     assert run(image, empty_folder, "version").stdout.strip()
 

@@ -12,17 +12,25 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gateway.feed.compose.compose import composed
-from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadKind, Receipt, StudyRound
+from gateway.feed.payload import (
+    Acknowledgement,
+    NotAnAcknowledgement,
+    PayloadKind,
+    PrintedField,
+    Receipt,
+    StudyRound,
+)
 from gateway.routing import Destination
 from gateway.store.feed.outbox import ComposedStudy, WaitingRow
 from mappings.codes import CHARSETS
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
-from mappings.hl7v2.received import Unreadable, differences, segments, with_control_id
+from mappings.hl7v2.received import Received, Unreadable, differences, placed, read, segments, with_control_id
 from mappings.hl7v2.rendering import pdf_number
 from mappings.hl7v2.rules import check_rules
 from mappings.profile import Receiver, Site
 from mappings.values.text import printable
 
+_LONGEST: Final = 4_000  # characters of a field's value for people: a PDF in Base64 is far longer
 _CONTENT_TYPES: Final = {"hoh": "application/hl7-v2", "plain": "x-application/hl7-v2+er7"}
 # Receipt -> MSA-1, and an error of HL7 table 0357 Message Error Condition Codes
 _RECEIPTS: Final[dict[Receipt, tuple[AckCode, AckError | None]]] = {
@@ -68,6 +76,24 @@ class Hl7v2Payload:
         """Return the message with a line for each segment."""
         return segments(data)
 
+    def fields(self, data: bytes) -> list[PrintedField]:
+        """Return the fields that have a value, with their names in HL7 v2.5.1; a very long value is cut."""
+        from mappings.hl7v2.judge import field_facts  # the judge's tables take long to load, and only a page needs them
+
+        try:
+            message = read(data)
+        except Unreadable:
+            return []
+        codec = CHARSETS.get(message.msh.field(18), "utf-8")
+        return [
+            PrintedField(f"{place}-{number}", f"{segment.name}-{number}", name, _decoded(message, text, codec))
+            for place, segment in placed(message)
+            for names in (field_facts(segment.name, "2.5.1"),)
+            for number, text in enumerate(segment.fields)
+            if number and text
+            for name in (names[number].name if number in names else "",)
+        ]
+
     def printed_answer(self, answer: bytes) -> Mapping[str, Any]:
         """Return MSA and ERR of an acknowledgement, or the reason why it is none."""
         try:
@@ -104,6 +130,14 @@ class Hl7v2Payload:
 
 
 HL7V2: Final[PayloadKind] = Hl7v2Payload()
+
+
+def _decoded(message: Received, text: str, codec: str) -> str:
+    """Return a field's value as people read it; the delimiters of MSH-2 have no escapes to decode."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
+    plain = text if text == message.delimiters.encoding_characters else message.delimiters.unescape(text, codec)
+    return "\n".join(printable(line) for line in plain.split("\n"))
 
 
 @lru_cache(maxsize=16)  # each frame is parsed twice: to see if it is the answer, then to return it

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.fate import FatePlace, ReportFate, fates, places
 from gateway.feed.operator.arguments import LEFT_OUT, CommandAnswer, Shows, at, counted, id_of, json_of, unnoted, wrong
+from gateway.feed.payload import PrintedField
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
@@ -28,6 +29,7 @@ from gateway.store.feed.leases import standing
 from gateway.store.feed.ledger import (
     ShownMessage,
     messages_of_study,
+    newest_messages,
     patients_of_number,
     studies_of_accession,
     studies_of_patient,
@@ -94,6 +96,11 @@ class ShownText:
 
     data: bytes = field(repr=False, metadata={"key": "bytes"})
     segments: Sequence[str] = field(repr=False)
+
+    @property
+    def printed_fields(self) -> Sequence[PrintedField]:
+        """The fields that have a value, by name and decoded; none if the bytes are no message."""
+        return HL7V2.fields(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +329,14 @@ _STUDY: Final = "stu_"
 class WantedMessages:
     """Search for messages: by MSH-10, report, study or accession number (`text`), or by patient numbers (`patients`).
 
-    `at` limits it to one destination. `reason` is kept in the audit.
+    `at` limits it to one destination, `most` to so many studies. `reason` is kept in the audit.
     """
 
     text: str = field(default="", repr=False)
     patients: tuple[str, ...] = field(default=(), repr=False)
     at: str | None = None
     reason: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +387,17 @@ async def show(
     return ShownMessages(tuple(found.fates), tuple(histories))
 
 
+async def newest(engine: Engine, most: int, *, shows: Shows = unnoted) -> tuple[MessageHistory, ...]:
+    """Return the messages that were made last, without bytes and attempts; `shows` gets what will be shown.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    messages = await newest_messages(engine, most)
+    shows(*_shown(_Found("MSH-10", messages, messages)))
+    return tuple(_history(one, (), ()) for one in messages)
+
+
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
     """Return the names of all destinations, also former ones; or only `at`.
 
@@ -395,7 +414,7 @@ async def _destinations(configuration: Configuration, engine: Engine, at: str | 
 async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> _Found:
     """Find the messages, and all messages of the lanes that they belong to."""
     by, study_ids, patients = await _studies(engine, wanted, names)
-    lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
+    lanes = [one for study_id in study_ids[: wanted.most] for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
     text = id_of(wanted.text)
     meant: dict[str, Callable[[ShownMessage], bool]] = {

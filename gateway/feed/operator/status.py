@@ -26,7 +26,7 @@ from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
-from gateway.store.feed.ledger import HeldRow, dead_letters, stock, unrouted_before_start
+from gateway.store.feed.ledger import HeldRow, dead_letters, last_ack, stock, unrouted_before_start
 from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
@@ -68,6 +68,15 @@ class DestinationLink:
 
 
 @dataclass(frozen=True, slots=True)
+class LastAcknowledgement:
+    """Acknowledgement of the newest delivered message of a destination."""
+
+    control_id: str
+    ack: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationQueue:
     """Queue of a destination: messages and outbox rows by state, and what is held, oldest first."""
 
@@ -79,6 +88,7 @@ class DestinationQueue:
     lanes: tuple[HeldStudy, ...]
     held_rows: tuple[UncomposedReport, ...]
     indeterminate: int
+    last_ack: LastAcknowledgement | None
     dead_letters: int
     critical_dead_letters: int
 
@@ -153,8 +163,8 @@ class FeedStatus(CommandAnswer):
             yield "no destination is set up"
 
 
-async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
-    """Return the state of each destination.
+async def status(engine: Engine, configuration: Configuration, *, counts_open: bool = True) -> FeedStatus:
+    """Return the state of each destination; unless `counts_open`, without its open reports, which are read one by one.
 
     Raises:
         ConfigError: the settings of a destination are wrong.
@@ -172,7 +182,7 @@ async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
             await _queue(engine, name, now),
             await day_delivered(engine, name),
             await _standing(engine, name, known.get(name), routes.ignores),
-            await _open(engine, name, known.get(name)),
+            await _open(engine, name, known.get(name)) if counts_open else {},
         )
         for name in names
     ]
@@ -218,7 +228,7 @@ def _link(name: str, known: Destination | None, stands: LeaseStanding | None) ->
 
 async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
     stored = await stock(engine, name, MOST_LANES)
-    given_up = await dead_letters(engine, name)
+    given_up, last = await dead_letters(engine, name), await last_ack(engine, name)
     return DestinationQueue(
         stored.messages,
         stored.rows,
@@ -228,6 +238,7 @@ async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
         tuple(HeldStudy(one.study_id, one.reason, instant(one.since)) for one in stored.lanes),
         tuple(map(_uncomposed, stored.held_rows)),
         stored.messages.get("indeterminate", 0),
+        None if last is None else LastAcknowledgement(last.control_id, last.ack, instant(last.at)),
         len(given_up),
         sum(letter.is_critical for letter in given_up),
     )
@@ -269,6 +280,8 @@ def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
     oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
     yield f"  messages  {_listed(queue.messages)}{oldest}"
     yield f"  in 24 h   {counted(destination.day.messages, 'message')} delivered{_how_fast(destination.day)}"
+    if queue.last_ack is not None:
+        yield f"  last ack  {queue.last_ack.ack or 'none'} for {queue.last_ack.control_id}, {at(queue.last_ack.at)}"
     reasons = f" (held for {_listed(queue.held_for)})" if queue.held_for else ""
     rows = {_IN_WORDS.get(name, name): n for name, n in queue.outbox.items()}
     yield f"  ledger    {_listed(rows)}{reasons}"

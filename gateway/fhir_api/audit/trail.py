@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
 from gateway.audit.seal_key import prepared
 from gateway.auth.access import access_of
+from gateway.auth.console_gate import ConsoleSeen
 from gateway.auth.token_endpoint import LoginSeen
 from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
@@ -40,6 +42,7 @@ from gateway.store.database.engine import Engine, micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
+CONSOLE: Final = "console"
 _MOST_CLIENTS: Final = 1_024
 # Words of which the names of parameters consist; any other name may be a patient's
 _WORDS: Final = frozenset(
@@ -85,6 +88,17 @@ class RefusalBound:
         return counted if has_room else None
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleView:
+    """Visit of a person (`subject`) to a page of the console, for a purpose, with its outcome."""
+
+    kind: EntryKind
+    subject: str
+    purpose: str
+    status: int
+    code: str
+
+
 class AuditTrail:
     """Audit of the requests that one event loop answers. `key` digests values.
 
@@ -115,6 +129,13 @@ class AuditTrail:
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
         self._journal.write(head[0], printed_access(head, shown.counted(), parameters))
 
+    def view(self, scope: Scope, seen: ConsoleView, shown: Shown) -> None:
+        """Note a visit to a page of the console, and what the page shows."""
+        parameters = sealed_parameters(shown.given, _WORDS, self._key) if shown.given else ()
+        head = _head(seen.kind, scope, scope[REQUEST_ID], seen.status, seen.code)
+        entry = AuditEntry(*head, *shown.counted(), parameters)
+        self._journal.append(entry._replace(client=CONSOLE, user=seen.subject, why=seen.purpose))
+
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
         """Record an answer to a webhook question of AutoScribe: the resources it reveals something of."""
         shown = Shown()
@@ -132,6 +153,15 @@ class AuditTrail:
         entry = AuditEntry(*_head("login", seen.scope, seen.request_id, seen.status, seen.code))
         if seen.client_id:
             self._journal.append(entry._replace(client=seen.client_id))
+        else:
+            self._append_bounded(entry)
+
+    def console(self, seen: ConsoleSeen) -> None:
+        """Note a sign-in, a sign-out or a refusal at the console; of many by nobody known, some are counted."""
+        entry = AuditEntry(*_head(seen.kind, seen.scope, seen.request_id, seen.status, seen.code))
+        entry = entry._replace(client=CONSOLE, user=seen.subject)
+        if seen.subject:
+            self._journal.append(entry)
         else:
             self._append_bounded(entry)
 

@@ -2,8 +2,8 @@
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
 are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. The files of the audit journal are the
-original; its tables are for searching. No row of authentication holds a secret: keys are public, and tokens and
-assertions are kept as SHA-256 digests. feed_schema.py and orders_schema.py have the other tables.
+original; its tables are for searching. No row of authentication holds a secret: keys are public, passwords are hashed,
+and tokens and assertions are kept as SHA-256 digests. feed_schema.py and orders_schema.py have the other tables.
 """
 
 from __future__ import annotations
@@ -105,6 +105,34 @@ ACCESS_TOKEN: Final = Table(
     number_column("revoked", needed=False),
     sqlite_strict=True,
 )
+# Local account of the console. `password` is an argon2id hash; failures in a row lock it until an instant
+OPERATOR: Final = Table(
+    "operator",
+    METADATA,
+    key_column("name"),
+    text_column("role"),
+    text_column("password"),
+    number_column("created"),
+    number_column("changed"),
+    default_column("failures", 0),
+    default_column("locked_until", 0),
+    sqlite_strict=True,
+)
+# Somebody who is signed in. `account` is an operator's name, NULL: of the identity provider, whose groups are
+# `member_of` (a JSON list); `hint` is encrypted
+CONSOLE_SESSION: Final = Table(
+    "console_session",
+    METADATA,
+    key_column("digest"),
+    text_column("subject"),
+    text_column("name"),
+    text_column("account", needed=False),
+    text_column("member_of"),
+    number_column("began"),
+    number_column("seen"),
+    bytes_column("hint", needed=False),
+    sqlite_strict=True,
+)
 
 AUTH_INDEXES: Final = (
     Index("client_by_name", CLIENT.c.name, unique=True),
@@ -112,6 +140,8 @@ AUTH_INDEXES: Final = (
     Index("used_assertion_by_until", USED_ASSERTION.c.until),
     Index("access_token_by_expires", ACCESS_TOKEN.c.expires),
     Index("access_token_by_client", ACCESS_TOKEN.c.client_id),
+    Index("console_session_by_subject", CONSOLE_SESSION.c.subject),
+    Index("console_session_by_seen", CONSOLE_SESSION.c.seen),
 )
 
 

@@ -63,7 +63,46 @@ _DEAD: Final = Statement(
     " AND m.reason NOT IN ('withdrawn-unsent', 'seen-there')"
     f"{IS_LAST} ORDER BY m.number LIMIT :most"
 )
+_LAST_DELIVERED: Final = Statement(
+    "SELECT control_id, ack, coalesce(accepted, committed, closed) FROM message WHERE destination = :destination"
+    " AND state = 'delivered' AND priority = :priority ORDER BY number DESC LIMIT 1"
+)
+# Only the newest rows of a state are looked at: an older result that is still open has an alert
+_RECENT_CRITICAL: Final = Statement(
+    "SELECT study_id, report_id, signed, coalesce(accepted, committed, closed) FROM (SELECT * FROM message"
+    " WHERE destination = :destination AND state = :state AND priority = 0 ORDER BY number DESC LIMIT :most) AS m"
+    " WHERE is_critical = 1 AND coalesce(signed, made) >= :since"
+)
+_RECENT_CRITICAL_ROWS: Final = Statement(
+    "SELECT study_id, report_id, signed, NULL FROM (SELECT * FROM outbox"
+    " WHERE destination = :destination AND state = :state AND signed >= :since ORDER BY signed DESC LIMIT :most) AS o"
+    " WHERE is_critical = 1"
+)
+_CRITICAL_STATES: Final[tuple[MessageState, ...]] = (
+    *("queued", "sending", "indeterminate", "held"),
+    *("delivered", "dead_letter"),
+)
 _AT_A_TIME: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LastAck:
+    """Acknowledgement of the newest delivered message of a destination."""
+
+    control_id: str
+    ack: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalCause:
+    """Critical result that a destination was to be told of; `answered` is when a message of it was acknowledged."""
+
+    destination: str
+    study_id: str
+    report_id: str
+    signed: int | None
+    answered: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +205,33 @@ async def oldest(engine: Engine, destination: str) -> list[tuple[int, str]]:
         for state in OPEN_MESSAGES
         for priority in _PRIORITIES
         for made, reason in await engine.fetch(_OLDEST, destination=destination, state=state, priority=priority)
+    ]
+
+
+async def last_ack(engine: Engine, destination: str) -> LastAck | None:
+    """Return the newest acknowledgement of a destination, None if nothing was delivered to it."""
+    rows = [
+        row
+        for priority in _PRIORITIES
+        for row in await engine.fetch(_LAST_DELIVERED, destination=destination, priority=priority)
+    ]
+    known = [LastAck(str(control_id), str(ack), int(at)) for control_id, ack, at in rows if at is not None]
+    return max(known, key=lambda one: one.at, default=None)
+
+
+async def recent_critical(engine: Engine, destination: str, since: int, most: int) -> list[CriticalCause]:
+    """Return the critical results that were signed since an instant, of the newest `most` rows of each state.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked: list[tuple[Statement, str]] = [(_RECENT_CRITICAL, state) for state in _CRITICAL_STATES]
+    asked += [(_RECENT_CRITICAL_ROWS, state) for state in ("waiting", "held", "planned")]
+    key = {"destination": destination, "since": since, "most": most}
+    return [
+        CriticalCause(destination, str(study_id), str(report_id), signed, answered)
+        for statement, state in asked
+        for study_id, report_id, signed, answered in await engine.fetch(statement, **key, state=state)
     ]
 
 
@@ -546,11 +612,12 @@ _STUDY_OF_MESSAGE: Final = Statement(
 _STUDIES_OF_PATIENT: Final = Statement(
     "SELECT DISTINCT study_id FROM message WHERE patient_id = :patient_id ORDER BY study_id LIMIT :most"
 )
-_MESSAGE: Final = (
+_OF_MESSAGE: Final = (
     "SELECT destination, number, control_id, study_id, report_id, kind, state, reason, ack, filler_order_numbers,"
     " report_ids, patient_id, superseded_by, made, sent, committed, accepted, closed, size, body_hash,"
-    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
 )
+_MESSAGE: Final = _OF_MESSAGE + " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
+_NEWEST: Final = Statement(_OF_MESSAGE + " NULL FROM message ORDER BY number DESC LIMIT :most")
 _OF_STUDY: Final = Statement(_MESSAGE + " WHERE study_id = :study_id ORDER BY destination, number")
 _NUMBERED: Final = Statement(_MESSAGE + " WHERE number = :number")
 _LANE_REASON: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
@@ -631,6 +698,15 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]
         StoreUnavailable: the store cannot be reached.
     """
     return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def newest_messages(engine: Engine, most: int) -> list[ShownMessage]:
+    """Return the messages that were made last, the newest first, without their bytes.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [_shown(row) for row in await engine.fetch(_NEWEST, most=most)]
 
 
 async def message_numbered(engine: Engine, number: int) -> ShownMessage | None:

@@ -21,7 +21,7 @@ from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_plan import read, read_count, read_page
 from gateway.store.studies.search_sql import SECONDS, Search, Way
-from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
+from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT, OWNED
 from gateway.store.studies.within import held_apart
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
@@ -140,6 +140,11 @@ async def current(engine: Engine, addresses: Sequence[str], limits: Limits | Non
     statement, values = (CURRENT_OF, {}) if limits is None else limited(OF_CURRENT, of_types(limits))
     rows = await engine.fetch(statement, addresses=json.dumps(list(addresses)), **values)
     return dict(await in_turns(_by_address, rows))
+
+
+async def owned_by(engine: Engine, study_id: str) -> list[str]:
+    """Return the addresses of the resources that only this study describes."""
+    return [str(address) for (address,) in await engine.fetch(OWNED, owner=study_id)]
 
 
 async def referring(

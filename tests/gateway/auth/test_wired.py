@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from fakes.assertions import NOW, TOKEN_URL
+from fakes.console_site import OPENED, rendered
 from fakes.issuer import AUDIENCE, ISSUER, external_settings, external_site, minted
 from fakes.token_site import form, token_site
 
 from gateway.auth.authentication import authentication
 from gateway.auth.builtin import Builtin, unnoted
+from gateway.auth.console_gate import console_gate
 from gateway.auth.external import External
 from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.fhir_api.application import application
@@ -78,3 +80,23 @@ async def test_a_client_logs_in_at_the_application_and_nothing_of_it_answers_wit
         assert (await client.get("/elsewhere", headers=headers)).status_code == 404
         xml = await client.get("/fhir/Patient/pat-1", headers={"Accept": "application/fhir+xml"})
         assert xml.headers["content-type"].startswith("application/fhir+xml")
+
+
+async def test_the_console_has_a_gate_of_its_own_and_each_header_stands_there_once(sqlite_engine, monkeypatch):
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "builtin")
+    monkeypatch.setenv("GATEWAY_SERVER__PUBLIC_URL", "https://gateway.example/fhir")
+    gate = console_gate(sqlite_engine, load().settings, lambda _: None, rendered)
+    app = application(load(), Metrics(), lifespan, serves_fhir=True, more=gate.routes())
+    app.state.auth = (await token_site(sqlite_engine)).parts
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://gateway.example") as client:
+        answer = await client.get("/console/sign-in/provider", headers=OPENED)
+        assert answer.status_code == 404 and answer.headers.get_list("cache-control") == ["no-store"]
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert (await client.put("/console/sign-out")).status_code == 405
+        assert (await client.get("/console/nothing")).status_code == 404
+        for path in ("/console", "/consoles/", "/CONSOLE/", "/fhir/console/"):
+            assert (await client.get(path)).status_code == 401, path

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from fakes.console_site import console_settings
+from fakes.identity_provider import FakeProvider
 from fakes.issuer import DISCOVERY_URL, ISSUER, JWKS_URL, Documents, described, external_settings
 
 from gateway.checks.login import check_login, faults, online_faults
@@ -26,6 +28,7 @@ def configured(settings):
         (Settings(auth={"mode": "external"}), "auth.issuer"),
         (external_settings(audience=None), "auth.audience"),
         (Settings(auth={"mode": "builtin"}, server={"public_url": "https://gateway.example/r4"}), "auth.issuer"),
+        (console_settings(client_secret=None), "console.client_secret"),
     ],
 )
 def test_a_setting_that_is_missing_is_named_by_the_check_and_stops_the_start(settings, key):
@@ -35,7 +38,9 @@ def test_a_setting_that_is_missing_is_named_by_the_check_and_stops_the_start(set
         check_login(settings)
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(auth={"mode": "builtin"}), external_settings()])
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(auth={"mode": "builtin"}), external_settings(), console_settings()]
+)
 def test_settings_that_are_good_have_no_fault(settings):
     assert list(faults(configured(settings))) == []
 
@@ -65,3 +70,14 @@ async def test_without_an_external_issuer_nobody_is_asked():
     for settings in (Settings(), Settings(auth={"mode": "builtin"}), external_settings(audience=None)):
         assert await online_faults(configured(settings), documents.fetch) == []
     assert documents.asked == []
+
+
+async def test_online_the_identity_provider_of_the_console_is_asked_too():
+    provider, settings = FakeProvider(), configured(console_settings())
+    assert await online_faults(settings, provider) == []
+    provider.says = {"issuer": "https://other.example"}
+    [fault] = await online_faults(settings, provider)
+    assert (fault.key, "another issuer" in fault.problem) == ("console.issuer", True)
+    provider.is_down = True
+    [fault] = await online_faults(settings, provider)
+    assert "no-answer" in fault.problem

@@ -202,9 +202,9 @@ async def test_a_number_that_no_patient_has_finds_nothing_and_is_not_kept(site, 
 
 
 async def test_an_export_has_every_event_of_its_span_once_one_a_line(site, monkeypatch):
-    from gateway.cli import audit_work
+    from gateway.fhir_api.audit import disclosures
 
-    monkeypatch.setattr(audit_work, "_PAGE", 2)
+    monkeypatch.setattr(disclosures, "_PAGE", 2)
     await journal_of(site, (PATIENT,) * 5)
     code, out, _ = await site.run("audit", "export", "--from", "2020-01-01")
     events = [json.loads(line) for line in out.splitlines()]

@@ -112,7 +112,8 @@ async def test_the_status_tells_of_every_destination_in_codes_and_counts(site):
         _, lines, _ = await here.feed("status")
         [(study_id, count)] = await here.query("SELECT study_id, (SELECT count(*) FROM message) FROM lane")
         assert lines[1].startswith(f"  messages  delivered {count - 1}, held 1; the oldest open one is ")
-        assert lines[4].startswith(f"  held      {study_id}  refused, since 20")
+        assert lines[3].startswith("  last ack  AA for ")
+        assert lines[5].startswith(f"  held      {study_id}  refused, since 20")
         assert lines[-1] == "no destination takes: 0 unrouted, 0 ignored by a rule"
         said = json.loads("\n".join((await here.feed("status", "--json"))[1]))
         [one] = said["destinations"]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes.gateway_process import site_file
 
@@ -188,7 +189,9 @@ def test_serve_says_which_setting_is_missing() -> None:
     assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, **login).stderr.decode()
 
 
-@pytest.mark.parametrize(("roles", "loop"), [("api", "uvloop"), ("api,sync,feed", "asyncio"), ("sync", "asyncio")])
+@pytest.mark.parametrize(
+    ("roles", "loop"), [("api", "uvloop"), ("api,console", "uvloop"), ("api,sync,feed", "asyncio"), ("sync", "asyncio")]
+)
 def test_only_a_process_that_only_answers_runs_on_uvloop(
     roles: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +296,7 @@ def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_prints_four_lines_to_try_and_stops_cleanly(number: int) -> None:
+def test_the_demo_opens_its_console_prints_four_lines_to_try_and_stops_cleanly(number: int) -> None:
     command = [
         sys.executable,
         "-m",
@@ -314,12 +317,15 @@ def test_the_demo_prints_four_lines_to_try_and_stops_cleanly(number: int) -> Non
         shown = []
         for line in process.stdout:
             shown.append(line)
+            if "/console/sign-in/word?word=" in line:
+                opened = httpx.get(line.strip(), follow_redirects=True, headers={"Sec-Fetch-Mode": "navigate"})
             if sum(line.startswith("=== final in FHIR") for line in shown) == 3:
                 break
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
     assert (process.returncode, without_alert(errors)) == (0, [])
     assert sum(line.strip().startswith("curl -s") for line in shown) == 4
+    assert (opened.status_code, "<h1>Overview</h1>" in opened.text) == (200, True)
     assert rest.endswith("stopped\n")
 
 

@@ -349,4 +349,4 @@ async def test_a_role_that_is_not_known_keeps_the_gateway_from_starting(site):
     async with site() as here:
         code, out, err = await here.run("serve", "--roles", "api, cook", "--port", "0")
         assert (code, out) == (2, "")
-        assert "--roles: no role 'cook'. Roles are api, sync, feed." in err
+        assert "--roles: no role 'cook'. Roles are api, sync, feed, console." in err

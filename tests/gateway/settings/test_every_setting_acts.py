@@ -42,6 +42,7 @@ from fakes.turned import (
 )
 
 from gateway.auth.external import token_rules
+from gateway.auth.provider import provider_rules
 from gateway.ingest.assembly import order_days
 from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes
 from gateway.runtime.errors import ConfigError
@@ -52,6 +53,12 @@ from gateway.settings.model import fields as settings_fields
 ROOT = Path(__file__).parents[3]
 PAGER = '"https://pager.example/"'
 EXTERNAL = {"auth.issuer": '"https://login.example"', "auth.audience": '"https://other.example"'}
+PROVIDER = {
+    "console.issuer": '"https://login.example"',
+    "console.client_id": '"console"',
+    "console.client_secret": '"secret"',
+    "console.groups": '{ staff = "admin" }',
+}
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
 OF_SEVERAL = {"source.facility": None, "source.authorities": '[{ namespace = "VN", system = "" }]'}
 TURNED = {
@@ -120,6 +127,19 @@ TURNED = {
         "60", "audit/test_retention.py::test_what_is_older_than_its_days_is_removed_whole_and_leaves_a_tombstone"
     ),
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
+    **{
+        f"console.{name}": Turned(value, lambda read: provider_rules(read.settings), PROVIDER)
+        for name, value in {
+            "issuer": '"https://other.example"',
+            "client_id": '"other"',
+            "client_secret": '"other"',
+            "scope": '"openid groups"',
+            "groups_claim": '"roles"',
+            "groups": '{ staff = "reader" }',
+            "subjects": '{ "248-1" = "reader" }',
+        }.items()
+    },
+    "console.allow_private": Turned("true", lambda read: read.settings.console.allow_private),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
     "webhook.key": Turned('"whsec_c2VjcmV0"', lambda read: read.settings.webhook.secrets),

@@ -17,10 +17,13 @@ from fakes.facade import BASE
 from fakes.token_site import form
 
 from gateway.audit import audit_entry
+from gateway.audit.audit_event import audit_event
+from gateway.auth.console_gate import ConsoleSeen
 from gateway.fhir_api.audit.shown import Shown, show
 from gateway.fhir_api.audit.trail import MOST_REFUSALS, RefusalBound
 from gateway.fhir_api.served import OPERATIONS
 from gateway.runtime import clock
+from gateway.runtime.metrics import ROUTE
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
@@ -289,6 +292,23 @@ async def test_without_an_entry_nothing_is_changed_in_autoscribe(site, full_disk
     assert (answer.status_code, code(answer)) == (503, "audit-unavailable")
     assert site.stage.routes_seen() == []
     assert {one.name for one in OPERATIONS if one.affects_state} == {"addendum", "cancel-addendum"}
+
+
+async def test_who_signs_in_to_the_console_is_noted_and_a_crowd_of_strangers_is_counted(tmp_path):
+    async with noted(tmp_path / "audit", auth=Auth(mode="builtin")) as site:
+        trail = site.stage.app.state.audit
+        scope = {"type": "http", "method": "POST", "client": ("10.1.2.3", 1), ROUTE: "/console/sign-in"}
+        site.new()
+        trail.console(ConsoleSeen(scope, "login", "oidc:248", 200, "", "a1"))
+        trail.console(ConsoleSeen(scope, "logout", "oidc:248", 200, "", "a2"))
+        [login, logout] = site.new()
+        assert (login.kind, login.client, login.user, login.address) == ("login", "console", "oidc:248", "10.1.2.3")
+        assert (logout.kind, logout.route, logout.request) == ("logout", "POST /console/sign-in", "a2")
+        for number in range(200):
+            trail.console(ConsoleSeen(scope, "login", "", 401, "unknown", str(number)))
+        assert 60 <= len(site.new()) < 70
+        event = audit_event(logout, "aud-1", "https://gateway.example")
+        assert event["subtype"][0]["code"] == "110123" and event["agent"][-1]["requestor"] is True
 
 
 async def test_a_client_that_is_refused_is_named_and_one_without_a_token_is_noted(tmp_path, full_disk):

@@ -1,0 +1,214 @@
+"""Pages that show data of patients: find, one report, one message, why a field has its value, and who saw a patient.
+
+https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1 (a number of a patient is posted, since addresses are kept in many
+places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain` and `audit who`.
+Proved by tests/gateway/console/test_pages.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from gateway.auth.console_gate import ContentPolicy
+from gateway.console.frame import ConsoleVisit, address, age, gate_of, not_there
+from gateway.feed.fate import KINDS, ReportFate
+from gateway.feed.operator.arguments import RefusedCommand
+from gateway.feed.operator.explain import Question, explain
+from gateway.feed.operator.forms import ReportForms, critical_reports, pdf_of, report_forms
+from gateway.feed.operator.show import MessageHistory, ShownMessages, WantedMessages, connection, newest, show
+from gateway.fhir_api.audit.disclosures import asker, disclosures_of
+
+MOST_STUDIES: Final = 50
+MOST_EVENTS: Final = 500
+_EVER: Final = (0, 2**62)
+_REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
+_DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Fates that need somebody; fates and states of messages in words of the glossary
+BAD_FATES: Final = frozenset({"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"})
+FATE_WORDS: Final = {
+    "AA": "acknowledged (AA)",
+    "CA only": "accepted by the interface (CA)",
+    "taken": "taken",
+    "indeterminate": "in doubt",
+    "dead_letter": "dead letter",
+    "before_start": "before its start",
+    "excluded": "left out by a filter",
+    "left": "left unsent",
+    "recorded": "recorded (dry run)",
+}
+_MOMENTS: Final = (
+    ("made", "composed"),
+    ("sent", "sent"),
+    ("committed", "accepted by the interface"),
+    ("accepted", "accepted by the application"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStep:
+    """Step in the life of a report; `later` is the time since the step before."""
+
+    at: datetime
+    what: str
+    control_id: str = ""
+    later: str = ""
+
+
+async def find(visit: ConsoleVisit) -> Response:
+    """Answer with the reports and messages that a number finds: typed into the address, or a patient's, posted."""
+    at, state, since = visit.query("at"), visit.query("state"), visit.query("since")
+    wanted, word = WantedMessages(at=at or None, reason=visit.reason, most=MOST_STUDIES), visit.query("q")
+    if visit.request.method == "POST":
+        number = (await visit.form()).get("patient", "").strip()
+        wanted = replace(wanted, patients=(number,) if number else ())
+        visit.shown.given = (("patient", number),)
+    elif word:
+        if match := _REPORT.fullmatch(word):
+            return RedirectResponse(address("report", f"rep_{match[1]}"), 303, gate_of(visit.request).headers())
+        wanted = replace(wanted, text=word)
+        visit.shown.given = (("identifier", word),)
+    found = None
+    critical: frozenset[str] = frozenset()
+    if wanted.text or wanted.patients:
+        found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
+        by_study = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
+        critical = frozenset().union(*by_study.values())
+        found = _filtered(found, state, since, critical if visit.query("critical") else None)
+    latest = () if found else await newest(visit.serving.engine, MOST_STUDIES, shows=visit.shows)
+    values: dict[str, Any] = {
+        "latest": latest,
+        "q": word,
+        "at": at,
+        "wanted": state,
+        "since": since,
+        "critical": visit.query("critical"),
+    }
+    values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "found": found}
+    studies: set[str] = set()
+    if found is not None:
+        studies = {one.study_id for one in found.fates} | {one.study_id for one in found.messages}
+    values |= {"critical_ids": critical, "is_cut": len(studies) >= MOST_STUDIES, "most": MOST_STUDIES}
+    return visit.render("find.html", {"here": "find", **values, **_words()})
+
+
+def _filtered(found: ShownMessages, state: str, since: str, critical: frozenset[str] | None) -> ShownMessages:
+    """Return the fates and the messages that pass the filters."""
+    fates = [one for one in found.fates if not state or one.fate.kind == state]
+    messages: list[MessageHistory] = list(found.messages)
+    if _DATE.fullmatch(since):
+        fates = [one for one in fates if one.said["since"] is None or one.said["since"] >= since]
+        messages = [one for one in messages if f"{one.made:%Y-%m-%d}" >= since]
+    if critical is not None:
+        fates = [one for one in fates if one.report_id in critical]
+    if state or critical is not None:
+        kept = {(one.place.name, one.report_id) for one in fates}
+        messages = [one for one in messages if any((one.destination, each) in kept for each in _reports(one))]
+    return ShownMessages(tuple(fates), tuple(messages))
+
+
+def _reports(message: MessageHistory) -> tuple[str, ...]:
+    return (message.report_id, *message.report_ids)
+
+
+async def report(visit: ConsoleVisit) -> Response:
+    """Answer with a report: its fate at every destination, its timeline, and its forms side by side."""
+    report_id = visit.request.path_params["report"]
+    wanted = WantedMessages(text=report_id, reason=visit.reason)
+    forms = await report_forms(visit.serving.engine, report_id)
+    visit.shows(*_about(forms))
+    found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
+    if forms is None and not found.messages:
+        return await not_there(visit)
+    study_id = forms.study_id if forms else found.messages[0].study_id
+    values: dict[str, Any] = {"report_id": report_id, "study_id": study_id, "forms": forms}
+    values |= {"fates": found.fates, "messages": found.messages, "newest": _newest(found.messages)}
+    values |= {"timeline": list(_timeline(forms, found.fates, found.messages))}
+    values |= {"is_critical": report_id in (await critical_reports(visit.serving.engine, {study_id})).get(study_id, ())}
+    return visit.render("report.html", {"shows_pdf": bool(forms and forms.pdf), **values, **_words()})
+
+
+def _about(forms: ReportForms | None) -> tuple[list[str], list[str]]:
+    """Return the addresses of the resources, and the patient, that the forms show."""
+    if forms is None:
+        return [], []
+    return [one.address for one in forms.fhir], [forms.patient_id] if forms.patient_id else []
+
+
+def _newest(messages: Sequence[MessageHistory]) -> list[MessageHistory]:
+    """Return the newest message of each destination whose text is kept."""
+    newest = {one.destination: one for one in messages if one.message is not None}
+    return list(newest.values())
+
+
+def _timeline(
+    forms: ReportForms | None, fates: Sequence[ReportFate], messages: Sequence[MessageHistory]
+) -> Iterator[TimelineStep]:
+    """Yield the steps in the life of a report, oldest first."""
+    steps = [TimelineStep(at, what) for at, what in (forms.moments if forms else ())]
+    for message in messages:
+        for name, what in _MOMENTS:
+            if (at := getattr(message, name)) is not None:
+                steps.append(TimelineStep(at, f"{what} for {message.destination}", message.control_id))
+    before: datetime | None = None
+    for step in sorted(steps, key=lambda one: one.at):
+        later = "" if before is None or step.at - before < timedelta(seconds=1) else age(step.at - before)
+        yield replace(step, later=later)
+        before = step.at
+
+
+async def why(visit: ConsoleVisit) -> Response:
+    """Answer with why a field of a report has its value, and what was sent of it."""
+    question = Question(
+        visit.request.path_params["report"],
+        visit.query("field"),
+        visit.query("at") or None,
+        sent=True,
+        reason=visit.reason,
+    )
+    answer = await explain(visit.serving.engine, visit.configuration, question, shows=visit.shows)
+    if isinstance(answer, RefusedCommand):
+        return await not_there(visit)
+    return visit.render("why.html", {"answer": answer, "field": answer.fields[0]})
+
+
+async def pdf(visit: ConsoleVisit) -> Response:
+    """Answer with the stored PDF of a report."""
+    found = await pdf_of(visit.serving.engine, visit.request.path_params["report"])
+    if found is None:
+        return await not_there(visit)
+    visit.shows([found.address], found.patients)
+    headers = dict(gate_of(visit.request).headers(ContentPolicy(is_framed=True)))
+    return StreamingResponse(found.chunks, headers=headers, media_type="application/pdf")
+
+
+async def message(visit: ConsoleVisit) -> Response:
+    """Answer with a message, at each destination that has one of this MSH-10."""
+    control_id = visit.request.path_params["control_id"]
+    wanted = WantedMessages(text=control_id, reason=visit.reason)
+    found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
+    messages = [one for one in found.messages if one.control_id == control_id]
+    if not messages:
+        return await not_there(visit)
+    values = {"control_id": control_id, "messages": messages, "connection": connection}
+    return visit.render("message.html", {**values, **_words()})
+
+
+async def access(visit: ConsoleVisit) -> Response:
+    """Answer with who saw data of a patient, whose number is posted."""
+    found = None
+    if visit.request.method == "POST":
+        number = (await visit.form()).get("patient", "").strip()
+        visit.shown.given = (("patient", number),)
+        numbers = [number] if number else []
+        found = await disclosures_of(visit.serving.engine, numbers, _EVER, visit.shows, MOST_EVENTS)
+    return visit.render("access.html", {"here": "access", "found": found, "most": MOST_EVENTS, "asker": asker})
+
+
+def _words() -> dict[str, Any]:
+    return {"fate_words": FATE_WORDS, "bad_fates": BAD_FATES}

@@ -1,0 +1,257 @@
+"""Pages that hold no data of patients: the overview, the open alerts, and the work that waits for somebody.
+
+HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message); decisions D37, D49, D53. They show the
+answers of `feed status` and `feed dead-letters`, by ids and counts.
+Proved by tests/gateway/console/test_pages.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from starlette.responses import Response
+
+from gateway.console.frame import ConsoleVisit
+from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
+from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
+from gateway.feed.operator.forms import critical_reports
+from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
+from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
+from gateway.runtime import clock
+
+EVERY: Final = 10  # seconds between two renewals of a page by its script
+_FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
+_STALE: Final = 30.0  # seconds for which one is shown while the next is computed
+_MOST_ITEMS: Final = 200
+_OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
+_OPEN_ROWS: Final = ("waiting", "held")
+_DOWN: Final = "connection-down"
+
+Read = TypeVar("Read")
+
+
+class Shared(Generic[Read]):
+    """Answer that all visitors share: however many look, it is computed once at a time.
+
+    One that is older than `_FRESH` is still given, while a new one is computed; one older than `_STALE` is not.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Read] | None = None
+        self._begun = 0.0
+        self._last: tuple[float, Read] | None = None
+
+    async def get(self, ask: Callable[[], Awaitable[Read]]) -> Read:
+        """Return the answer.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached, and no answer is young enough.
+        """
+        now = clock.monotonic()
+        if self._task is None or (self._task.done() and now - self._begun >= _FRESH):
+            self._begun, self._task = now, asyncio.ensure_future(self._asked(ask))
+            self._task.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as lost
+        if self._last is not None and now - self._last[0] < _STALE:
+            return self._last[1]
+        return await asyncio.shield(self._task)
+
+    async def _asked(self, ask: Callable[[], Awaitable[Read]]) -> Read:
+        found = await ask()
+        self._last = clock.monotonic(), found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRow:
+    """Row of a destination: whether messages go there, as shape (`kind`) and word, why not, and since when."""
+
+    status: DestinationStatus
+    kind: str
+    word: str
+    why: str = ""
+    since: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """Name in the settings."""
+        return self.status.link.name
+
+    @property
+    def queue(self) -> int:
+        """Number of open messages, composed or not."""
+        queue = self.status.queue
+        messages = sum(queue.messages.get(one, 0) for one in _OPEN_MESSAGES)
+        return messages + sum(queue.outbox.get(one, 0) for one in _OPEN_ROWS)
+
+    @property
+    def held(self) -> int:
+        """Number of held studies, and of reports that no message is composed of."""
+        return self.status.queue.held_lanes + self.status.queue.outbox.get("held", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """Something that waits for somebody, with the command that is the next step."""
+
+    kind: str
+    destination: str
+    report_id: str
+    study_id: str
+    reason: str
+    since: datetime | None
+    step: str
+    is_critical: bool = False
+
+
+class FeedPages:
+    """Overview, alerts and work of one application."""
+
+    def __init__(self) -> None:
+        self._status: Shared[FeedStatus] = Shared()
+        self._letters: Shared[DeadLetters] = Shared()
+        self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
+
+    async def overview(self, visit: ConsoleVisit) -> Response:
+        """Answer with the state of everything: one look tells whether to worry."""
+        found = await self._read(visit)
+        critical = await critical_of_day(visit.serving.engine, visit.configuration)
+        rows = [_row(one, found) for one in found.destinations]
+        index = _index(visit)
+        verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
+        values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
+        return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
+
+    async def alerts(self, visit: ConsoleVisit) -> Response:
+        """Answer with the open alerts, each with its meaning and the next step."""
+        meanings = {code: row.meaning for code, row in ROWS.items()}
+        found = await self._read(visit)
+        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at}
+        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, **values})
+
+    async def work(self, visit: ConsoleVisit) -> Response:
+        """Answer with what waits for somebody, critical results first."""
+        found = await self._read(visit)
+        asked = partial(dead_letters, visit.serving.engine, visit.configuration, None)
+        letters = (await self._letters.get(asked)).letters
+        studies = {lane.study_id for one in found.destinations for lane in one.queue.lanes}
+        critical = await critical_reports(visit.serving.engine, studies)
+        others = await self._others.get(partial(waiting_elsewhere, visit.serving.engine, _MOST_ITEMS))
+        items = [*_of_status(found, critical), *map(_of_letter, letters), *map(_of_other, others)]
+        items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
+        more = list(_not_listed(found))
+        if len(items) > _MOST_ITEMS:
+            more.append(f"{len(items) - _MOST_ITEMS} more items: feed status and feed dead-letters list them.")
+        values = {"items": items[:_MOST_ITEMS], "more": more, "at": found.at}
+        return visit.render("work.html", {"here": "work", "every": EVERY, **values})
+
+    async def _read(self, visit: ConsoleVisit) -> FeedStatus:
+        """Return the answer of `feed status`, without the open reports, which are read one by one."""
+        engine = visit.serving.engine
+        return await self._status.get(partial(status, engine, visit.configuration, counts_open=False))
+
+
+def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
+    link = one.link
+    down = next((alert for alert in found.alerts if (alert.alert, alert.destination) == (_DOWN, link.known_as)), None)
+    if link.settings != "enabled":
+        return DestinationRow(one, "", "not enabled" if link.settings == "not enabled" else "not in the settings")
+    if link.paused:
+        return DestinationRow(one, "bad", "paused", link.paused, link.paused_since)
+    if link.breaker:
+        return DestinationRow(one, "bad", "probing", link.breaker, link.breaker_since)
+    if not link.holder:
+        return DestinationRow(one, "bad", "not served", "no process sends to it")
+    if down is not None:
+        return DestinationRow(one, "bad", "down", NOT_CONNECTED, down.since)
+    return DestinationRow(one, "good", "up")
+
+
+def _index(visit: ConsoleVisit) -> dict[str, Any]:
+    """Return how fresh the index is, and how far the present sweep."""
+    record, now = visit.serving.sweep(), clock.now()
+    running, finished = record.running, record.finished
+    left = None
+    if running is not None and record.percent:
+        gone = now - running.started
+        left = timedelta(seconds=gone.total_seconds() * (100 - record.percent) / record.percent)
+    return {
+        "is_current": record.is_current(now, visit.serving.max_index_age()),
+        "ended": finished.ended if finished else None,
+        "running": running.started if running else None,
+        "studies": record.studies_seen,
+        "percent": record.percent,
+        "left": left,
+    }
+
+
+def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
+    """Return whether to worry, in a word, and why."""
+    bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
+    bad += [f"{critical} critical not acknowledged"] if critical else []
+    unseen = sum(not one.acknowledged_by for one in found.alerts)
+    bad += [f"{unseen} {'alert' if unseen == 1 else 'alerts'} nobody acknowledged"] if unseen else []
+    if bad:
+        return {"kind": "bad", "word": "Somebody is needed", "why": bad}
+    waits = [f"a plan waits at {row.name}" for row in rows if row.status.standing.plan]
+    waits += [f"{row.held} held at {row.name}" for row in rows if row.held]
+    waits += [] if is_current else ["the index is not complete"]
+    if waits:
+        return {"kind": "wait", "word": "Something waits", "why": waits}
+    return {"kind": "good", "word": "Nothing needs you", "why": []}
+
+
+def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkItem]:
+    """Yield what waits by the status; `critical` are the held studies that have critical results."""
+    for one in found.destinations:
+        name, queue, plan = one.link.name, one.queue, one.standing.plan
+        if one.link.paused:
+            step = f"feed resume {name}"
+            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step)
+        if plan is not None:
+            is_critical = bool(plan.critical or plan.stopped_critical or plan.resent_critical)
+            since = one.standing.settings_since
+            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical)
+        for lane in queue.lanes:
+            step = f"feed resume {name} --study {lane.study_id} --dry-run"
+            is_critical = lane.study_id in critical
+            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step, is_critical)
+        for row in queue.held_rows:
+            step = f"feed show {row.study_id}"
+            yield WorkItem("held report", name, "", row.study_id, row.reason, row.since, step, row.is_critical)
+        if queue.indeterminate:
+            step = f"feed resume {name} --held indeterminate --dry-run"
+            yield WorkItem("in doubt", name, "", "", f"{queue.indeterminate} sent without an answer", None, step)
+    for item in found.cancelled_after_sign:
+        told = item.report_id, item.study_id, f"AutoScribe cancelled the {item.cancelled}: {item.state}", item.since
+        step = f"feed withdraw {item.report_id} --dry-run"
+        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical)
+
+
+def _of_letter(letter: ListedDeadLetter) -> WorkItem:
+    reason = f"{letter.reason} ({letter.rule})" if letter.rule else letter.reason
+    step = f"feed replay {letter.destination} --study {letter.study_id} --dry-run"
+    about = letter.destination, letter.report_id, letter.study_id
+    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical)
+
+
+def _of_other(other: WaitingElsewhere) -> WorkItem:
+    if other.number is not None:
+        step = f"orders message {other.number}"
+        return WorkItem("order message", "", "", "", other.reason, other.since, step)
+    return WorkItem("identity conflict", "", "", other.study_id, other.reason, other.since, "identity list")
+
+
+def _not_listed(found: FeedStatus) -> Iterator[str]:
+    for one in found.destinations:
+        queue = one.queue
+        if queue.held_lanes > len(queue.lanes):
+            yield f"{queue.held_lanes - len(queue.lanes)} more held studies at {one.link.name}."
+        if (more := queue.outbox.get("held", 0) - len(queue.held_rows)) > 0:
+            yield f"{more} more held reports at {one.link.name}."
+    if found.unrouted:
+        yield f"{found.unrouted} signed reports are unrouted: no destination takes them."

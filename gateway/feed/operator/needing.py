@@ -1,0 +1,95 @@
+"""Return what needs a person beside the states of `feed status`: critical results of a day, conflicts, order messages.
+
+HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message); decisions D12, D48, D49. By ids and codes
+only. It stands apart from `feed status`, which loads less.
+Proved by tests/gateway/console/test_pages.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.feed.fate import Fate, fates, places
+from gateway.routing import routes_of
+from gateway.runtime import clock
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine, instant, micros, moment
+from gateway.store.feed.ledger import recent_critical
+from gateway.store.orders.inbound import troubled
+from gateway.store.studies import identities
+
+MOST_CRITICAL: Final = 200  # the newest rows of each state that are looked at for critical results
+OPEN_CONFLICTS: Final = frozenset({"held apart", "contradicted"})
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalResult:
+    """Critical result at one destination: its fate, when it was signed, and when the receiver acknowledged it."""
+
+    report_id: str
+    study_id: str
+    destination: str
+    fate: Fate
+    signed: datetime | None
+    acknowledged: datetime | None
+
+    @property
+    def wait(self) -> timedelta | None:
+        """Time from the signature to the acknowledgement, None if one of them is not known."""
+        return self.acknowledged - self.signed if self.acknowledged and self.signed else None
+
+
+async def critical_of_day(engine: Engine, configuration: Configuration) -> tuple[CriticalResult, ...]:
+    """Return the critical results that were signed within 24 hours, those that are open first, then the newest.
+
+    Raises:
+        ConfigError: the settings of a destination are wrong.
+        StoreUnavailable: the store cannot be reached.
+    """
+    since = micros(clock.now() - timedelta(days=1))
+    known = await places(engine, routes_of(configuration).destinations)
+    causes = [one for place in known for one in await recent_critical(engine, place.name, since, MOST_CRITICAL)]
+    latest = {(one.destination, one.report_id): one for one in sorted(causes, key=lambda one: one.answered or 0)}
+    found = []
+    for one in await fates(engine, {cause.study_id for cause in latest.values()}, known):
+        cause = latest.get((one.place.name, one.report_id))
+        if cause is not None:
+            answered = moment(cause.answered) if one.fate.kind == "AA" else None
+            told = one.report_id, one.study_id, one.place.label, one.fate
+            found.append(CriticalResult(*told, moment(cause.signed), answered))
+    found.sort(key=lambda one: (not one.fate.is_open, -one.signed.timestamp() if one.signed else 0))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingElsewhere:
+    """Conflict about a patient, or held message of a hospital, that waits for an operator: by ids and codes.
+
+    `number` is that of the message, None for a conflict; `study_id` is empty for a message.
+    """
+
+    reason: str
+    since: datetime
+    study_id: str = ""
+    number: int | None = None
+
+
+async def waiting_elsewhere(engine: Engine, most: int) -> tuple[WaitingElsewhere, ...]:
+    """Return what waits beside the feed, `most` of each kind: open identity conflicts, and messages of hospitals.
+
+    `identity list` and `orders messages` list all.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    conflicts = [one for one in await identities.every(engine) if one.state in OPEN_CONFLICTS]
+    found = [WaitingElsewhere(one.state, one.since, one.study_id) for one in conflicts[:most]]
+    async for message in troubled(engine):
+        if sum(one.number is not None for one in found) == most:
+            break
+        found.append(
+            WaitingElsewhere(f"{message.state} ({message.code})", instant(message.settled), "", message.number)
+        )
+    return tuple(found)

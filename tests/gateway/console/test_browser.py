@@ -1,0 +1,154 @@
+"""The console in a browser: few clicks, no overflow, by keyboard, without its script, and nothing is blocked (D53)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from fakes.browsing import browsed
+from fakes.consoled import ROLE
+
+from gateway.runtime import clock
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+
+PICTURES = Path(__file__).parents[3] / "docs" / "console"
+DELIVERED = "SELECT control_id, report_id, study_id FROM message WHERE state = 'delivered' ORDER BY number"
+WIDTHS = (360, 1024, 1920)
+
+
+@pytest.fixture
+def browser(site):
+    """Open the console of a site in a browser; yields it, and the first message that was delivered."""
+
+    @asynccontextmanager
+    async def opened():
+        async with site("ar:2", faults=()) as here:
+            here.here.account.sign_new(critical=True)
+            await here.sync()
+            await here.served()
+            sent = await here.query(DELIVERED)
+            async with browsed(here.configuration()) as found:
+                yield found, sent[0], here
+
+    return opened
+
+
+def pages_of(sent):
+    control_id, report_id, study_id = sent
+    return {
+        "overview": "",
+        "work": "work",
+        "alerts": "alerts",
+        "find": f"find?q={study_id}",
+        "report": f"report/{report_id}",
+        "why": f"report/{report_id}/why?field=PID-5",
+        "message": f"message/{control_id}",
+        "access": "access",
+    }
+
+
+async def test_every_page_fits_every_width_and_axe_finds_nothing_in_light_and_dark(browser):
+    async with browser() as (found, sent, _):
+        for scheme in ("light", "dark"):
+            for width in WIDTHS:
+                async with found.page(width=width, color_scheme=scheme) as page:
+                    for name, path in pages_of(sent).items():
+                        await page.goto(found.root + path)
+                        wide = await page.evaluate("document.documentElement.scrollWidth")
+                        assert wide <= width, (name, width, wide)
+                        if width == WIDTHS[-1]:
+                            found_by_axe = (await Axe().run(page)).response["violations"]
+                            assert [(one["id"], one["nodes"][0]["html"]) for one in found_by_axe] == [], (name, scheme)
+        assert found.complaints == []
+
+
+async def test_a_stranger_finds_a_report_and_its_answer_in_few_clicks(browser):
+    async with browser() as (found, (control_id, report_id, study_id), _), found.page("reader") as page:
+        await page.goto(found.root)
+        await page.get_by_role("textbox").fill(study_id)
+        await page.get_by_role("button", name="Find").click()
+        await page.get_by_role("link", name=report_id).first.click()
+        assert await page.locator("tr", has_text="ehr").get_by_text("acknowledged (AA)").count() == 1
+        await page.get_by_role("link", name=control_id).first.click()
+        assert f"AA for {control_id}" in await page.locator("main").inner_text()
+        await page.get_by_role("link", name="PID-5").click()
+        assert "pid_5_patient_name" in await page.locator("main").inner_text()
+        assert found.complaints == []
+
+
+async def test_the_overview_is_used_by_keyboard_and_without_the_script(browser):
+    async with browser() as (found, (_, report_id, _), _):
+        async with found.page("reader", java_script_enabled=False) as page:
+            await page.goto(found.root)
+            await page.keyboard.press("Tab")
+            assert await page.locator(":focus").inner_text() == "Skip to the content"
+            for _ in range(20):
+                await page.keyboard.press("Tab")
+                if await page.locator("input:focus").count():
+                    break
+            await page.keyboard.type(report_id)
+            await page.keyboard.press("Enter")
+            await page.wait_for_url(f"**/report/{report_id}")
+            assert report_id in await page.locator("h1").inner_text()
+        assert found.complaints == []
+
+
+async def test_the_script_renews_the_part_that_changes_and_says_when_nobody_is_signed_in(browser):
+    async with browser() as (found, _, here), found.page("watcher") as page:
+        await page.clock.install()
+        await page.goto(found.root)
+        assert "ehr is paused" not in await page.locator("main").inner_text()
+        await here.feed("pause", "ehr", "--reason", "works")
+        for _ in range(30):  # the answer is shared for some seconds of the server's own clock
+            await page.clock.run_for(10_000)
+            await asyncio.sleep(0.5)
+            if await page.get_by_text("ehr is paused").count():
+                break
+        assert await page.get_by_text("ehr is paused").count() == 1
+        await page.set_extra_http_headers({ROLE: ""})
+        await page.clock.run_for(10_000)
+        await page.get_by_text("You are signed out.").wait_for()
+        assert [one for one in found.complaints if "401" not in one] == []
+
+
+async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, request):
+    """With `--update-golden` they are written anew."""
+    alert = StandingAlert("lane-held", "ehr", 2, {1: AlertCase(micros(clock.now()) - 600_000_000, "stu_1")})
+    now = micros(clock.now())
+    recent = "UPDATE message SET signed = :now - 1000000 * 60 * (number % 90 + 2) WHERE is_critical = 1"
+    async with site("ae:2") as here:
+        signed = [here.here.account.sign_new(critical=True) for _ in range(4)]
+        await here.sync()
+        await here.served()
+        ids = {one.report_id for one in signed}
+        sent = next(one for one in await here.query(DELIVERED) if one[1] in ids)
+        async with here.here.store() as engine:
+            await engine.do(partial(ask, Statement(recent), now=now))
+            await engine.do(partial(store_alerts, [alert]))
+        async with here.serving(), browsed(here.configuration()) as found:
+            for name, path in pages_of(sent).items():
+                async with found.page("admin", width=1280) as page:
+                    await page.goto(found.root + path)
+                    taken = await page.screenshot(type="png")
+                    text = await page.locator("main").inner_text()
+                if request.config.getoption("--update-golden"):
+                    (PICTURES / f"{name}.png").write_bytes(taken)
+                assert SHOWN.get(name, "") in text, name
+
+
+SHOWN = {
+    "overview": "acknowledged (AA)",
+    "work": "held study critical",
+    "alerts": "lane-held at ehr",
+    "message": "AA",
+}
+
+
+def test_the_document_has_a_picture_of_each_page():
+    text = (PICTURES.parent / "console.md").read_text()
+    assert [name for name in pages_of(("", "", "")) if f"](console/{name}.png)" not in text] == []

@@ -1,0 +1,452 @@
+"""Each page of the console shows the answer of its command, to the right role, with its headers, as text (D42, D53)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
+from functools import partial
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+from fakes.audited import entries
+from fakes.consoled import ORIGIN, consoled
+from fakes.feed_site import destination
+from httpx import ASGITransport, AsyncClient
+
+from gateway.app import create_app
+from gateway.auth.operators import hashed
+from gateway.console.overview import Shared
+from gateway.console.pages import PAGES
+from gateway.feed.operator import forms
+from gateway.runtime import clock
+from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
+from gateway.store.clients import StoredOperator, StoredOperators
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.stored_reports import Pdfs
+
+DELIVERED = "SELECT control_id, report_id, study_id, patient_id FROM message WHERE state = 'delivered' ORDER BY number"
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Read(HTMLParser):
+    """Elements and text of a page; an element that is not closed in its place fails."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self._open = "", list[str]()
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture
+def console(site):
+    """Open the console of a site whose reports were sent; yields it, its messages that were delivered, and the site."""
+
+    @asynccontextmanager
+    async def opened(ack="aa", *, tables=(), change=lambda _: None, **more):
+        async with site(ack, **more) as here:
+            if tables:
+                here.settings(destination(here.receiver.port), *tables)
+            change(here.here.account)
+            await here.sync()
+            await here.served()
+            async with consoled(here.configuration()) as found:
+                yield found, await here.query(DELIVERED), here
+
+    return opened
+
+
+def pages_of(sent):
+    """Every page that a reader may open, of the first message that was sent."""
+    control_id, report_id, study_id, _ = sent[0]
+    report = f"report/{report_id}"
+    return [
+        *("", "work", "alerts", "find", f"find?q={study_id}", f"find?q={control_id}"),
+        *(report, f"{report}/why?field=PID-5", f"{report}/why?field=DiagnosticReport.conclusion"),
+        *(f"message/{control_id}", "nowhere"),
+    ]
+
+
+async def test_every_page_is_whole_html_with_headings_and_the_guards_of_a_browser(console):
+    async with console() as (found, sent, _):
+        for path in pages_of(sent):
+            answer = await found.get(path)
+            assert answer.status_code == (404 if path == "nowhere" else 200), (path, answer.text)
+            page = Read(answer.text)
+            assert len(page.all("h1")) == 1, path
+            assert page.all("html") == [{"lang": "en"}]
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            [script] = page.all("script")
+            assert f"script-src '{script['integrity']}'" in policy
+        [script] = Read((await found.get()).text).all("script")
+        assert (await found.client.get(f"http://127.0.0.1:8800{script['src']}")).status_code == 200
+
+
+async def test_each_link_of_a_page_leads_to_a_page(console):
+    async with console() as (found, sent, _):
+        links = set()
+        for path in pages_of(sent)[:-1]:
+            page = Read((await found.get(path)).text)
+            links |= {one["href"].partition("#")[0] for one in page.all("a") if one["href"]}
+        links = sorted(one for one in links if one and "/why?" not in one)
+        assert any(one.startswith("/console/message/") for one in links)
+        for one in links:
+            answer = await found.client.get(f"http://127.0.0.1:8800{one}", headers={"x-test-role": "admin"})
+            assert answer.status_code == 200, one
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        (None, [], ["", "work", "alerts", "find", "access"]),
+        ("watcher", ["", "work", "alerts"], ["find", "report/{0}", "report/{0}/why?field=PID-5", "report/{0}/pdf"]),
+        ("watcher", [], ["message/{1}", "access"]),
+        ("reader", ["find", "report/{0}", "message/{1}"], ["access"]),
+        ("operator", ["find"], ["access"]),
+        ("admin", ["find", "access"], []),
+    ],
+)
+async def test_a_role_sees_its_pages_and_no_others(console, role, may, may_not):
+    async with console() as (found, sent, _):
+        control_id, report_id, *_ = sent[0]
+        for path in may:
+            assert (await found.get(path.format(report_id, control_id), role)).status_code == 200, path
+        for path in may_not:
+            answer = await found.get(path.format(report_id, control_id), role)
+            assert answer.status_code == (403 if role else 401), path
+            assert "Demoski" not in answer.text
+        assert "role" in (await found.get("access", "reader")).text
+
+
+async def test_a_watcher_reads_no_name_and_no_number_of_a_patient(console):
+    async with console() as (found, _, here):
+        names = {one["reportMetadata"]["patientName"] for one in here.here.account.studies.values()}
+        names |= {one["reportMetadata"].get("mrn") for one in here.here.account.studies.values()}
+        for path in ("", "work", "alerts"):
+            text = (await found.get(path, "watcher")).text
+            assert [one for one in names if one and one in text] == []
+            assert not re.search(r'href="/console/(report|message|find)', text)
+
+
+async def test_a_visit_is_in_the_audit_before_its_answer_with_the_person_the_purpose_and_the_patient(console, tmp_path):
+    audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+    async with console(tables=(audit,)) as (found, sent, _):
+        control_id, report_id, _, patient_id = sent[0]
+        before = len(entries(tmp_path / "audit"))
+        assert (await found.get("")).status_code == 200
+        assert len(entries(tmp_path / "audit")) == before
+        for path, kind in (
+            (f"report/{report_id}", "read"),
+            (f"message/{control_id}", "read"),
+            (f"report/{report_id}/why?field=PID-5", "read"),
+            (f"find?q={control_id}", "search"),
+        ):
+            before = len(entries(tmp_path / "audit"))
+            assert (await found.get(path)).status_code == 200
+            [entry] = entries(tmp_path / "audit")[before:]
+            assert (entry.kind, entry.client, entry.user, entry.status) == (kind, "console", "local:reader", 200)
+            assert entry.why
+            assert patient_id in entry.patients
+            assert f"DiagnosticReport/{report_id.replace('_', '-')}" in entry.shown
+            assert control_id not in json.dumps(entry.parameters)
+
+
+async def test_without_an_audit_that_takes_entries_no_data_of_a_patient_is_shown(console, tmp_path):
+    audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+    async with console(tables=(audit,)) as (found, sent, _):
+        control_id, report_id, *_ = sent[0]
+
+        def closed(*_):
+            raise AuditUnavailable("the disk is full")
+
+        found.app.state.audit._journal.append = closed
+        for path in (f"report/{report_id}", f"message/{control_id}", f"find?q={control_id}"):
+            answer = await found.get(path)
+            assert answer.status_code == 503
+            assert control_id not in answer.text.replace(path, "")
+            assert "MSH-7" not in answer.text
+        assert (await found.get("", "watcher")).status_code == 200
+
+
+async def test_markup_in_texts_names_answers_and_search_words_is_shown_as_text(console):
+    def spoil(account):
+        for report in account.reports.values():
+            for one in report:
+                if one.get("reportPlainText"):
+                    one["reportPlainText"] += f"\n{MARKUP}"
+                one["snapshotMetadata"]["patientName"] = f"Doe {MARKUP}"
+        for study in account.studies.values():
+            study["studyDescription"] = MARKUP
+
+    async with console(change=spoil) as (found, sent, here):
+        answered = Statement("UPDATE attempt SET answer = :answer, reason = :text, connection = :connection")
+        answer = f"MSH|^~\\&|A|B|||1||ACK|1|P|2.5.1\rMSA|AA|{sent[0][0]}|{MARKUP}".encode()
+        connection = json.dumps({"to": MARKUP, "subject": MARKUP})
+        async with here.here.store() as engine:
+            await engine.do(partial(ask, answered, answer=answer, text=MARKUP, connection=connection))
+        shown = 0
+        for path in (*pages_of(sent), f"find?q={MARKUP}&at=ehr&state={MARKUP}&since={MARKUP}", f"message/{MARKUP}"):
+            page = Read((await found.get(path)).text)
+            assert [one["src"] for one in page.all("script")] == ["/console/console.js"], path
+            assert page.all("img") == []
+            assert [key for _, attrs in page.elements for key in attrs if key.startswith("on")] == []
+            shown += MARKUP in page.text
+        assert shown >= 3
+        assert "<script>alert" in unquote(Read((await found.get(f"message/{sent[0][0]}")).text).text)
+
+
+async def test_a_number_of_a_patient_is_posted_and_stands_in_no_address(console):
+    async with console() as (found, sent, here):
+        [mrn] = {
+            study["reportMetadata"]["mrn"]
+            for study_id, study in here.here.account.studies.items()
+            if study_id == sent[0][2]
+        }
+        answer = await found.post("find", patient=mrn)
+        assert answer.status_code == 200
+        assert sent[0][1] in answer.text
+        page = Read(answer.text)
+        values = [value for _, attrs in page.elements for value in attrs.values() if value]
+        assert [one for one in values if mrn in one] == []
+        other = await found.post("find", headers={"Sec-Fetch-Site": "cross-site"}, patient=mrn)
+        assert other.status_code == 403
+        assert sent[0][1] not in other.text
+
+
+async def test_the_page_of_a_report_says_what_feed_show_says(console):
+    async with console("ae:1") as (found, _, here):
+        [(report_id, *_), *_] = await here.query("SELECT report_id FROM message ORDER BY number")
+        _, lines, _ = await here.feed("show", report_id, "--json")
+        [fate] = json.loads("\n".join(lines))["fates"]
+        text = Read((await found.get(f"report/{report_id}")).text).text
+        assert fate["fate"] in text
+        assert fate["detail"] in text
+
+
+async def test_a_field_says_its_rule_and_where_it_comes_from(console):
+    async with console() as (found, sent, _):
+        report = f"report/{sent[0][1]}"
+        page = Read((await found.get(f"{report}/why?field=PID-5&at=ehr")).text)
+        assert "pid_5_patient_name" in page.text
+        [source, *_] = [one["href"] for one in page.all("a") if one["href"].startswith(f"/console/{report}#")]
+        places = {attrs.get("id") for attrs in Read((await found.get(report)).text).all("tr")}
+        assert source.partition("#")[2] in places
+        assert (await found.get(f"{report}/why?field=nonsense")).status_code == 404
+
+
+async def test_a_form_that_is_too_large_or_has_too_many_fields_is_refused(console):
+    async with console() as (found, *_):
+        assert (await found.post("find", patient="x" * 20_000)).status_code == 413
+        assert (await found.post("find", **{f"f{number}": "x" for number in range(30)})).status_code == 400
+
+
+async def test_a_stored_pdf_is_shown_beside_its_report_unless_that_was_withdrawn(console, monkeypatch):
+    async with console() as (found, sent, here):
+        report_id = sent[0][1]
+        assert (await found.get(f"report/{report_id}/pdf")).status_code == 404
+        async with here.here.store() as engine:
+            [wanted] = [one for one in await Pdfs(engine).wanted(clock.now(), 500) if one.report_id == report_id]
+            claim = await Pdfs(engine).claim(wanted)
+            await claim.write(b"%PDF-1.4 invented")
+            await claim.keep()
+        answer = await found.get(f"report/{report_id}/pdf")
+        assert (answer.headers["content-type"], answer.content) == ("application/pdf", b"%PDF-1.4 invented")
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        page = await found.get(f"report/{report_id}")
+        assert [one["src"] for one in Read(page.text).all("iframe")] == [f"/console/report/{report_id}/pdf"]
+        assert "frame-src 'self'" in page.headers["content-security-policy"]
+
+        async def withdrawn(*_):
+            return {"status": "entered-in-error"}
+
+        monkeypatch.setattr(forms, "_diagnostic_report", withdrawn)
+        assert (await found.get(f"report/{report_id}/pdf")).status_code == 404
+        assert Read((await found.get(f"report/{report_id}")).text).all("iframe") == []
+
+
+async def test_filters_leave_out_what_does_not_fit(console):
+    async with console() as (found, sent, _):
+        study_id, report_id = sent[0][2], sent[0][1]
+        assert report_id in (await found.get(f"find?q={study_id}&state=AA&at=ehr")).text
+        for more in ("state=held", "since=2999-01-01", "critical=1"):
+            page = Read((await found.get(f"find?q={study_id}&{more}")).text)
+            assert "Nothing was found" in page.text
+        assert (await found.get(f"find?q={study_id}&at=nobody")).status_code == 404
+        answer = await found.get(f"find?q={report_id}")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/console/report/{report_id}")
+
+
+async def test_without_a_word_the_newest_messages_are_listed(console):
+    async with console() as (found, sent, _):
+        text = Read((await found.get("find")).text).text
+        assert text.index(sent[-1][0]) < text.index(sent[0][0])
+        assert "Newest messages" not in Read((await found.get(f"find?q={sent[0][0]}")).text).text
+
+
+async def test_the_overview_names_what_needs_somebody(site):
+    alert = StandingAlert("critical-overdue", "ehr", 1, {1: AlertCase(100, "stu_1")})
+    async with site() as here:
+        await here.sync()
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("", "watcher")).text)
+            assert "ehr is not served" in page.text
+            assert "AA means accepted by the interface of the receiver" in page.text
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [alert]))
+        await here.feed("pause", "ehr", "--reason", "works")
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("", "watcher")).text)
+            assert "1 alert nobody acknowledged" in page.text
+            assert "ehr is paused" in page.text
+            assert "feed resume ehr" in Read((await found.get("work", "watcher")).text).text
+            assert "A critical result was signed longer ago" in Read((await found.get("alerts", "watcher")).text).text
+
+
+async def test_a_conflict_about_a_patient_is_work(console):
+    def spoil(account):
+        first, *others = [one for one in account.studies.values() if one["studyReportStatus"] == "completed"]
+        for study in others[:1]:
+            for report in account.reports[study["studyId"]]:
+                mrn = first["reportMetadata"]["mrn"]
+                report["snapshotMetadata"] |= {"mrn": mrn, "facilityName": first["reportMetadata"]["facilityName"]}
+
+    async with console(change=spoil) as (found, _, here):
+        _, out, _ = await here.here.run("identity", "list")
+        conflicts = re.findall("stu_[0-9a-f]{32}  (?:held apart|contradicted)", out)
+        text = Read((await found.get("work", "watcher")).text).text
+        assert text.count("identity conflict") == len(conflicts) > 0
+
+
+async def test_a_critical_result_of_the_day_is_shown_and_what_is_not_acknowledged_comes_first(console):
+    def sign(account):
+        for _ in range(2):
+            account.sign_new(critical=True)
+
+    async with console(change=sign) as (found, _, here):
+        recent = "UPDATE message SET signed = CAST(strftime('%s', 'now') AS INTEGER) * 1000000 WHERE is_critical = 1"
+        waits = "UPDATE message SET state = 'queued', ack = '' WHERE is_critical = 1 AND report_id = :report_id"
+        rows = await here.query("SELECT report_id FROM message WHERE is_critical = 1 ORDER BY number")
+        first, *_, last = (report_id for (report_id,) in rows)
+        async with here.here.store() as engine:
+            await engine.do(partial(ask, Statement(recent)))
+            await engine.do(partial(ask, Statement(waits), report_id=last))
+        page = Read((await found.get("", "watcher")).text)
+        at_last, at_first = page.text.index(last), page.text.index(first)
+        assert at_last < at_first
+        assert "critical not acknowledged" in page.text
+
+
+async def test_the_part_that_the_script_asks_for_has_no_frame(console):
+    async with console() as (found, *_):
+        answer = await found.get("?part=1")
+        page = Read(answer.text)
+        assert page.all("h1") == page.all("script") == []
+        assert "Destinations" in page.text
+        assert (await found.get("?part=1", None)).status_code == 401
+
+
+async def test_without_the_role_console_there_is_no_page(site):
+    async with site() as here:
+        app = create_app(here.configuration(), ("api",), console=PAGES)
+        async with app.router.lifespan_context(app), AsyncClient(transport=ASGITransport(app)) as client:
+            assert (await client.get(f"{ORIGIN}/console/")).status_code == 404
+
+
+async def test_all_who_look_share_one_answer_and_wait_only_for_one_that_is_too_old(monkeypatch):
+    now, asked, shared = [0.0], [], Shared()
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+
+    async def ask():
+        asked.append(now[0])
+        await asyncio.sleep(0)
+        return len(asked)
+
+    async def failing():
+        raise StoreUnavailable("away")
+
+    assert await asyncio.gather(shared.get(ask), shared.get(ask)) == [1, 1]
+    now[0] = 4.0
+    assert await shared.get(ask) == 1
+    now[0] = 6.0
+    assert await shared.get(ask) == 1
+    await asyncio.sleep(0.01)
+    assert (await shared.get(ask), asked) == (2, [0.0, 6.0])
+    now[0] = 20.0
+    assert await shared.get(failing) == 2
+    await asyncio.sleep(0.01)
+    now[0] = 90.0
+    with pytest.raises(StoreUnavailable):
+        await shared.get(failing)
+    now[0] = 96.0
+    assert await shared.get(ask) == 3
+
+
+@asynccontextmanager
+async def signed_in_site(here, role="reader"):
+    """Serve the console with its own gate, and a local account."""
+    async with here.here.store() as engine:
+        now = micros(clock.now())
+        await StoredOperators(engine).add(StoredOperator("kim", role, hashed(PASSWORD), now, now), "")
+    app = create_app(here.configuration(), ("api", "console"), console=PAGES)
+    client = AsyncClient(transport=ASGITransport(app, client=("127.0.0.1", 1)), base_url=ORIGIN)
+    async with app.router.lifespan_context(app), client:
+        yield client
+
+
+OPENED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+POSTED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+PASSWORD = "three words and a number"
+
+
+async def test_somebody_signs_in_comes_back_to_the_page_and_signs_out(site, tmp_path):
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        await here.served()
+        [(report_id,), *_] = await here.query("SELECT report_id FROM message ORDER BY number")
+        async with signed_in_site(here) as client:
+            away = await client.get(f"/console/report/{report_id}", headers=OPENED)
+            assert away.status_code == 303
+            page = Read((await client.get(away.headers["location"], headers=OPENED)).text)
+            assert {one.get("name") for one in page.all("input")} == {"name", "password", "to"}
+            [to] = [one["value"] for one in page.all("input") if one.get("name") == "to"]
+            wrong = await client.post(
+                "/console/sign-in", data={"name": MARKUP, "password": "x", "to": MARKUP}, headers=POSTED
+            )
+            assert [one.get("src") for one in Read(wrong.text).all("script")] == ["/console/console.js"]
+            given = {"name": "kim", "password": PASSWORD, "to": to}
+            back = await client.post("/console/sign-in", data=given, headers=POSTED)
+            assert (back.status_code, back.headers["location"]) == (303, f"/console/report/{report_id}")
+            answer = await client.get(back.headers["location"], headers=OPENED)
+            assert answer.status_code == 200
+            assert "kim, reader" in answer.text
+            assert entries(tmp_path / "audit")[-1].user == "local:kim"
+            assert (await client.get("/console/access", headers=OPENED)).status_code == 403
+            await client.post("/console/sign-out", headers=POSTED)
+            assert (await client.get(f"/console/report/{report_id}")).status_code in {303, 401}
