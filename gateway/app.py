@@ -31,7 +31,7 @@ from gateway.crawl.account_pace import SweepWatch
 from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
-from gateway.feed.deliver.journaling import HoldFeed
+from gateway.feed.deliver.feed_journal import HoldFeed
 from gateway.feed.loops import Loops, SettingsWatch, feed_loops
 from gateway.fhir_api.application import Application, Lifespan, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
@@ -46,17 +46,18 @@ from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.pipeline import TRUST
-from gateway.ingest.plan_write import LASTING
+from gateway.ingest.plan_ingest import LASTING
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import routes_of
 from gateway.runtime import clock, log
-from gateway.runtime.certificate import kept_new
+from gateway.runtime.command_words import ANSWERING, API, CONSOLE, FEED, ROLES, SYNC
 from gateway.runtime.computing import workers
 from gateway.runtime.http_connection import Connections, most_connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import short_pauses
 from gateway.runtime.processes import ServicePart, run_parts
+from gateway.runtime.server_certificate import kept_new
 from gateway.runtime.serving import (
     Beside,
     listening_socket,
@@ -70,7 +71,6 @@ from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.signals import stop_signal
 from gateway.runtime.tls import TlsSettings
-from gateway.runtime.words import ANSWERING, API, CONSOLE, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port
 from gateway.store.clients import StoredTokens
@@ -91,7 +91,7 @@ from gateway.webhooks.endpoint import webhook_routes
 from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
 
-_MAPPING: Final = ("gateway.ingest.plan_write",)
+_MAPPING: Final = ("gateway.ingest.plan_ingest",)
 
 
 class ConsolePages(Protocol):

@@ -30,7 +30,7 @@ from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, filled, is_new, migrated_file, server  # noqa: E402
 
 from gateway.ingest import assembly  # noqa: E402
-from gateway.ingest.plan_write import LASTING  # noqa: E402
+from gateway.ingest.plan_ingest import LASTING  # noqa: E402
 from gateway.runtime import computing  # noqa: E402
 from gateway.store.database.postgres import Postgres  # noqa: E402
 from gateway.store.database.sqlite import Sqlite  # noqa: E402

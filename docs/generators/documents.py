@@ -15,7 +15,7 @@ from gateway.cli import main
 from gateway.feed.alerts.conditions import ROWS
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
-from gateway.index.parameters import EVERY, PARAMETERS, TYPES
+from gateway.index.parameter_lookup import EVERY, PARAMETERS, TYPES
 from gateway.index.sorting import sort_keys_of
 from gateway.runtime.metrics import metric_rows
 from gateway.sandbox.faults import BEHAVIOURS

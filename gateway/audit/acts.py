@@ -2,7 +2,7 @@
 
 Carries out no clause of a standard; IHE BALP has no pattern for commands. An operator is a user of the operating
 system. The process of a command has a segment of its own.
-Proved by tests/gateway/cli/test_acting.py.
+Proved by tests/gateway/cli/test_run_command.py.
 """
 
 from __future__ import annotations

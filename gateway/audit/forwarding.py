@@ -23,7 +23,7 @@ from gateway.audit.loading import grown, read_lines
 from gateway.audit.segment import digest_of
 from gateway.audit.segment_file import segment_of
 from gateway.audit.syslog_message import Body, JournalLine, syslog_frames
-from gateway.audit.verifying import machine_of
+from gateway.audit.verification import machine_of
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded, ConfigError
 from gateway.runtime.loops import forever
@@ -159,7 +159,7 @@ class AuditForwarding:
         if self._settling is None:
             self._settling = clock.monotonic(), dict(self._sent)
         elif clock.monotonic() - self._settling[0] >= SETTLED:
-            await asyncio.to_thread(_keep, self._folder, self._settling[1])
+            await asyncio.to_thread(_store_places, self._folder, self._settling[1])
             self._settling = None
 
 
@@ -171,7 +171,7 @@ def _places(folder: Path) -> Places:
     return {}
 
 
-def _keep(folder: Path, places: Places) -> None:
+def _store_places(folder: Path, places: Places) -> None:
     """Replace the file that tells how far each segment was sent. May raise `OSError`."""
     path = folder / _PLACES
     new = path.with_name(f"{path.name}.new")

@@ -2,7 +2,7 @@
 
 RFC 8032 (Ed25519), FIPS 180-4 (SHA-256). Each line carries the digest of the line before. A seal signs that digest, so
 nothing before a seal can be changed. Lines after the last seal are not protected against truncation.
-Proved by tests/gateway/audit/test_verifying.py.
+Proved by tests/gateway/audit/test_verification.py.
 """
 
 from __future__ import annotations

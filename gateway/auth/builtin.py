@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.auth.access import Access
-from gateway.auth.key_set_url import KeySetFetch
-from gateway.auth.key_sets import KeySets
+from gateway.auth.client_keys import KeySets
+from gateway.auth.key_set_fetch import KeySetFetch
 from gateway.auth.smart_configuration import Endpoints, builtin_configuration
 from gateway.auth.token_cache import TokenCache, access_from
 from gateway.auth.token_endpoint import ISSUE_PATH, LoginSeen

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from gateway.auth.bearer import CONSOLE
-from gateway.auth.key_set_url import KeySetFetch
+from gateway.auth.key_set_fetch import KeySetFetch
 from gateway.auth.operators import LocalAccounts, Refused, Role, SignedIn, SignInBounds
 from gateway.auth.provider import (
     CALLBACK_PATH,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.auth.key_set import ISSUER_ALGORITHMS, KeySetInvalid, PublicKeys, key_set
-from gateway.auth.key_set_url import KeySetUnreachable, url_fault
+from gateway.auth.key_set_fetch import KeySetUnreachable, url_fault
 from gateway.auth.smart_configuration import PERMISSIONS, SCOPES, Endpoints
 from gateway.auth.strict_json import strict_object
 

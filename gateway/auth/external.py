@@ -15,7 +15,7 @@ from gateway.auth.access import Access
 from gateway.auth.discovery import Fetch, smart_configuration_of
 from gateway.auth.external_token import ExternalToken, TokenRules, external_token
 from gateway.auth.issuer import EVERY, Issuer
-from gateway.auth.key_set_url import KeySetFetch, url_fault
+from gateway.auth.key_set_fetch import KeySetFetch, url_fault
 from gateway.auth.launch_patient import FAULTS, LaunchPatients, PatientNumber
 from gateway.auth.refusals import TokenRefused
 from gateway.auth.scopes import ScopeInvalid, granted, scope_list

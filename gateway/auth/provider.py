@@ -22,7 +22,7 @@ from gateway.auth.compact_jwt import taken_apart
 from gateway.auth.discovery import END_SESSION, METHODS, Discovery
 from gateway.auth.external_token import LEEWAY, MOST_CHARACTERS, check_signature, expiry, signing_key
 from gateway.auth.issuer import EVERY, Issuer
-from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
+from gateway.auth.key_set_fetch import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.operators import Refused, Role
 from gateway.auth.refusals import TokenRefused
 from gateway.auth.strict_json import strict_object

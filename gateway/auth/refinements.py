@@ -12,9 +12,9 @@ from typing import Final
 
 from gateway.auth.scopes import EVERY_TYPE, SmartScope
 from gateway.index.criteria import Clause, Criterion, During, Not, Nothing, Referred, Refers, Updated
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 from gateway.index.reading import asked
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from gateway.runtime.request_errors import RequestError
 
 MOST_VALUES: Final = 30  # a database takes long to plan hundreds of conditions, and every query has them

@@ -96,10 +96,10 @@ class TokenCache:
         if access is None:
             self._known.pop(digest, None)
             until = self._now() + UNKNOWN
-            self._keep(self._unknown, digest, _Known(None, until, until))
+            self._remember(self._unknown, digest, _Known(None, until, until))
             return None
         left = (access.expires - at) / _SECOND
-        self._keep(self._known, digest, _Known(access, begun + min(RENEWED, left), begun + min(TRUSTED, left)))
+        self._remember(self._known, digest, _Known(access, begun + min(RENEWED, left), begun + min(TRUSTED, left)))
         return access
 
     async def _answer(self, token: str) -> tuple[float, int, Access | None]:
@@ -111,7 +111,7 @@ class TokenCache:
             except StoreError:
                 await asyncio.sleep(_AGAIN)
 
-    def _keep(self, known: dict[str, _Known], digest: str, one: _Known) -> None:
+    def _remember(self, known: dict[str, _Known], digest: str, one: _Known) -> None:
         known.pop(digest, None)
         if len(known) >= MOST_TOKENS:
             del known[next(iter(known))]

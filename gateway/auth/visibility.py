@@ -17,7 +17,7 @@ from gateway.auth.refinements import refinement_clauses
 from gateway.auth.scopes import EVERY_TYPE, SmartScope
 from gateway.index.criteria import All, At, Clause, Criterion, Is, Not, Nothing, Referred, Refers, Within
 from gateway.index.keys import key
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from mappings.fhir.resource_types import types_at
 
 Clauses = tuple[Clause, ...]

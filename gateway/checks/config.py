@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gateway.checks import certificate, destinations, login
-from gateway.checks.certificate import faults as certificate_faults
+from gateway.checks import certificate_expiry, destinations, login
+from gateway.checks.certificate_expiry import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
 from gateway.checks.folders import open_folders
 from gateway.checks.login import check_login
 from gateway.ingest.orders.sources import check_files, sources_of, survey_sources
 from gateway.routing import Destination, routes_of, survey_routes
+from gateway.runtime.command_words import FEED, ROLES
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.words import FEED, ROLES
 from gateway.settings import (
     Configuration,
     SettingRow,
@@ -35,7 +35,7 @@ from gateway.settings import (
     survey,
 )
 from gateway.settings.destination import OVERRIDES
-from mappings.hl7v2.rules import contradictions
+from mappings.hl7v2.receiver_rules import contradictions
 from mappings.profile import (
     AssigningAuthority,
     Facility,
@@ -54,7 +54,7 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    own = (_required, api_key, login.faults, certificate.faults)
+    own = (_required, api_key, login.faults, certificate_expiry.faults)
     checks = (*own, destinations.faults, source_faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
@@ -68,7 +68,7 @@ def source_faults(configuration: Configuration) -> Iterator[ConfigError]:
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
     """List the faults with which the service starts anyway: reports would be held, or break a receiver's rule."""
-    yield from certificate.expired(configuration)
+    yield from certificate_expiry.expired(configuration)
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
     reported: set[str] = set()
@@ -135,7 +135,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
     site = configuration.site
     yield from map(str, configuration.old_names)
     yield from _service(configuration)
-    yield from certificate.warnings(configuration)
+    yield from certificate_expiry.warnings(configuration)
     yield from _policies(site)
     yield from _numbers(site)
     yield from _facilities(site)

@@ -22,14 +22,14 @@ from gateway.settings import Configuration
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import require_known, revision_of
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.destinations import NotRenamed, is_to_be_renamed, left
+from gateway.store.feed.destinations import NotRenamed, is_to_be_renamed, open_work_of_each
 from gateway.store.studies.crawling import StoredCursors, read_record
 
 _SECONDS: Final = 10.0
 _UNKNOWN: Final = "the database cannot be asked what is open for destinations that are not in the settings"
 
 
-async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
+async def database_findings(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
     """Yield an error for what keeps the service from starting, and a text for any other finding."""
     try:
         engine = engine_of(configuration)
@@ -68,7 +68,7 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
     for source in survey_sources(configuration)[0]:
         for fault in await source_name_faults(engine, configuration, source):
             yield fault
-    for gone in await left(engine, names):
+    for gone in await open_work_of_each(engine, names):
         yield f"destination {gone.name}: {gone}"
     for form in await differences(engine, configuration):
         yield str(form)

@@ -24,7 +24,7 @@ from gateway.runtime.errors import ConfigError
 from gateway.runtime.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
-from mappings.hl7v2.rules import contradictions
+from mappings.hl7v2.receiver_rules import contradictions
 from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact, written_as
 from mappings.values.procedures import dicom_modality, modality_parts
 

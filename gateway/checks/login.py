@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gateway.auth.builtin import token_url_of
 from gateway.auth.discovery import ALLOW_PRIVATE, Fetch, ask_issuer
 from gateway.auth.external import token_rules
-from gateway.auth.key_set_url import KeySetFetch
+from gateway.auth.key_set_fetch import KeySetFetch
 from gateway.auth.provider import provider_rules
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, Settings

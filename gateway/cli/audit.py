@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.acting import act as _act
-from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.command_line import CommandGroup, Config, Reason, load
 from gateway.cli.command_line import exit_code as _run
+from gateway.cli.run_command import act as _act
+from gateway.cli.run_command import act_on_store as _act_on_store
 
 audit = typer.Typer(
     help="Verify and search the audit: who saw which data of which patient.", no_args_is_help=True, cls=CommandGroup
@@ -51,7 +51,7 @@ def verify(
     config: Config = None,
 ) -> None:
     """Find each changed, removed, moved or added line of the audit journal. Exit 1 if there is one."""
-    from gateway.cli import audit_work as work
+    from gateway.cli import audit_answers as work
 
     wanted = work.Verification(public_key or [], elsewhere or [], against or [])
     sys.exit(_run(work.verify(load(config), wanted, print)))
@@ -66,7 +66,7 @@ def who(
     as_json: Annotated[bool, typer.Option("--json", help="Print AuditEvents, one a line.")] = False,
 ) -> None:
     """List who saw data of a patient. Reads Patient ids or patient numbers, one a line, from standard input."""
-    from gateway.cli import audit_work as work
+    from gateway.cli import audit_answers as work
     from gateway.feed.operator.arguments import numbers_of, span_of
 
     configuration = load(config)
@@ -89,7 +89,7 @@ def export(
     config: Config = None,
 ) -> None:
     """Print the events of a span as FHIR AuditEvents, one a line (NDJSON), newest first."""
-    from gateway.cli import audit_work as work
+    from gateway.cli import audit_answers as work
     from gateway.feed.operator.arguments import span_of
 
     configuration = load(config)

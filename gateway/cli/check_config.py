@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.checks.config import effective, faults, warnings
-from gateway.checks.database import of_database
+from gateway.checks.database import database_findings
 from gateway.checks.doctor.advice import Advice, advice
 from gateway.checks.doctor.seen import Seen
 from gateway.checks.online import count_seen, findings
 from gateway.cli.command_line import load
 from gateway.feed.operator.arguments import CommandAnswer, Say, say_answer
-from gateway.feed.operator.planned import foreseen_plans
+from gateway.feed.operator.plan_and_apply import foreseen_plans
 from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import configure
@@ -63,7 +63,7 @@ async def check_config(configuration: Configuration) -> CheckedSettings:
 async def check_database(configuration: Configuration) -> CheckedDatabase:
     """Return what the database says against the settings."""
     plans = tuple([one.line for one in await foreseen_plans(configuration)])
-    return CheckedDatabase(plans, tuple([one async for one in of_database(configuration)]))
+    return CheckedDatabase(plans, tuple([one async for one in database_findings(configuration)]))
 
 
 async def say_check(path: Path | None, say: Say, say_aside: Say, *, is_online: bool) -> int:

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.acting import act as _act
 from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
 from gateway.cli.command_line import exit_code as _run
+from gateway.cli.run_command import act as _act
 
 clients = typer.Typer(
     help="Register the clients of the FHIR facade, and their keys.", no_args_is_help=True, cls=CommandGroup

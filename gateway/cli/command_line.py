@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from gateway.runtime.words import CONFIG_VARIABLE
+from gateway.runtime.command_words import CONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from gateway.settings import Configuration

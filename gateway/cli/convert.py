@@ -22,7 +22,7 @@ from mappings.fhir.judge import judge
 from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.oru_r01 import messages_of_all
-from mappings.hl7v2.rules import check_rules
+from mappings.hl7v2.receiver_rules import check_rules
 from mappings.issues import MappingIssue, WireError
 from mappings.life.changes import changes
 from mappings.model import Cause, Facts, Mapped, Study

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from gateway.cli.acting import Shows
+from gateway.cli.run_command import Shows
 from gateway.feed.operator.arguments import Say, counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.ingest.meet_orders import patient_numbers
@@ -210,7 +210,7 @@ async def _see_that_nobody_waits(engine: Engine, study_ids: Sequence[str]) -> No
     Without the data that contradict it, its held reports would be sent under a number that may be somebody else's.
     """
     patient_ids = await erasing.patients_claimed(engine, study_ids)
-    for study_id in await erasing.undecided(engine, patient_ids, study_ids):
+    for study_id in await erasing.undecided_conflicts(engine, patient_ids, study_ids):
         remedy = "Decide first if it is the same person: `identity link` or `identity separate`."
         raise wrong(study_id, "this study is held apart from the patient, and nobody has decided yet", remedy)
 
@@ -230,7 +230,7 @@ async def _carried_out(
         if attempt:
             await clock.sleep(_PAUSE)
         try:
-            return await engine.do(partial(erasing.erased, order, is_trial=is_trial))
+            return await engine.do(partial(erasing.erase_studies, order, is_trial=is_trial))
         except MessageInHand:
             continue
         except HospitalChangedError:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.acting import act as _act
-from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.acting import ask as _ask
 from gateway.cli.command_line import CommandGroup, Config, Json, Reason, destination_names, load
-from gateway.runtime.words import HeldAs
+from gateway.cli.run_command import act as _act
+from gateway.cli.run_command import act_on_store as _act_on_store
+from gateway.cli.run_command import ask as _ask
+from gateway.runtime.command_words import HeldAs
 
 if TYPE_CHECKING:
-    from gateway.cli.acting import Engine
+    from gateway.cli.run_command import Engine
     from gateway.feed.operator.certificate import Certificate
     from gateway.settings import Configuration
 
@@ -62,7 +62,7 @@ def plan(
 
     Exit 1 if a plan waits for `feed apply`, or if the index is not complete: then no plan is shown.
     """
-    from gateway.feed.operator.planned import plan as plans_of
+    from gateway.feed.operator.plan_and_apply import plan as plans_of
 
     configuration = _load_for(config, name)
     _ask(configuration, lambda engine: plans_of(engine, configuration, name, reports=reports), as_json=as_json)
@@ -77,7 +77,7 @@ def apply(
 ) -> None:
     """Apply the plan of a destination: send the messages that it adds and stop those that it stops."""
     from gateway.feed.operator.arguments import wrong
-    from gateway.feed.operator.planned import apply as apply_plan
+    from gateway.feed.operator.plan_and_apply import apply as apply_plan
 
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
@@ -134,7 +134,7 @@ def resume(
     config: Config = None,
 ) -> None:
     """Resume sending to a destination, or release one held study there (--study), or all held ones (--held)."""
-    from gateway.cli import restored as restoring
+    from gateway.cli import resume_restored as restoring
     from gateway.feed.operator import pausing
     from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, wrong
 

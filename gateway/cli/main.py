@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
-from gateway.cli.acting import act as _act
-from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.acting import ask as _ask
 from gateway.cli.audit import audit
 from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, Json, Reason, destination_names, load
@@ -27,9 +24,12 @@ from gateway.cli.keys import keys
 from gateway.cli.operators import operators
 from gateway.cli.orders import orders
 from gateway.cli.patients import patients
+from gateway.cli.run_command import act as _act
+from gateway.cli.run_command import act_on_store as _act_on_store
+from gateway.cli.run_command import ask as _ask
 from gateway.cli.sandbox import sandbox
+from gateway.runtime.command_words import ANSWERING, CONSOLE, MANNERS, ROLES
 from gateway.runtime.errors import ConfigError, GatewayError
-from gateway.runtime.words import ANSWERING, CONSOLE, MANNERS, ROLES
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 
@@ -220,7 +220,7 @@ def serve(
     from gateway.checks import config as config_check
     from gateway.checks.folders import open_folders
     from gateway.console.pages import PAGES
-    from gateway.feed.deliver.journaling import HoldFeed
+    from gateway.feed.deliver.feed_journal import HoldFeed
     from gateway.feed.operator.arguments import typed_instant
     from gateway.runtime.serving import run_answering
     from gateway.store.database.engine import micros

@@ -21,7 +21,7 @@ from gateway.store.orders.inbound import under_first_names
 from gateway.store.orders.numbers import OF_STUDY, changes_of, merges_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.match import OrderSearch, order_search
-from mappings.hospital.settled import NumberedOrders
+from mappings.hospital.settle_match import NumberedOrders
 from mappings.patient.subjects import subjects
 
 

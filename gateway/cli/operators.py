@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.acting import ask as _ask
 from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.run_command import act_on_store as _act_on_store
+from gateway.cli.run_command import ask as _ask
 
 operators = typer.Typer(help="Add and remove local accounts of the console.", no_args_is_help=True, cls=CommandGroup)
 

@@ -19,7 +19,7 @@ from gateway.cli.near_orders import read_study, with_others
 from gateway.feed.operator.arguments import Say, Shows, wrong
 from gateway.ingest.assembly import order_days, store_for_command
 from gateway.ingest.meet_orders import meet_orders, merged_of, wanted_orders
-from gateway.ingest.orders.apply import Applying, MessageWork
+from gateway.ingest.orders.apply_loop import Applying, MessageWork
 from gateway.ingest.orders.apply_orders import found_by
 from gateway.ingest.orders.arrival import MoreLocks
 from gateway.ingest.orders.inbox import ANSWERS, MOST_BYTES, Outcome, is_acknowledgement, new_inbound, outcome_of
@@ -50,7 +50,7 @@ from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, Authorities
 from mappings.hospital.events import HospitalMessage, IssuedNumber, OrderEvent
 from mappings.hospital.match import REASONS
-from mappings.hospital.settled import against_decision
+from mappings.hospital.settle_match import against_decision
 from mappings.life.changes import Change
 from mappings.patient.identifiers import fhir_id
 

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.acting import act as _act
-from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
-from gateway.runtime.words import OrderState
+from gateway.cli.run_command import act as _act
+from gateway.cli.run_command import act_on_store as _act_on_store
+from gateway.runtime.command_words import OrderState
 
 orders = typer.Typer(
     help="See which order each study answers, decide where that is unclear, and settle messages that were held.",
@@ -38,7 +38,7 @@ def list_orders(
     as_json: Json = False,
 ) -> None:
     """List studies with the state of their match, and why they have no order."""
-    from gateway.cli import order_work as work
+    from gateway.cli import order_matches as work
 
     configuration, request = load(config), work.ListRequest(state, since)
     _act_on_store(
@@ -58,7 +58,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a study's match and the orders near it, or an order and the studies near it, by their numbers."""
-    from gateway.cli.order_shown import show as show_orders
+    from gateway.cli.order_show import show as show_orders
 
     configuration = load(config)
     _act_on_store(
@@ -105,7 +105,7 @@ def match(
     as_json: Json = False,
 ) -> None:
     """Decide that a study answers these orders. Exit 1 if it must not, such as for another patient's order."""
-    from gateway.cli import order_work as work
+    from gateway.cli import order_matches as work
 
     configuration = load(config)
     _act_on_store(
@@ -121,7 +121,7 @@ def match(
 @orders.command()
 def release(study: Study, reason: Reason, config: Config = None, as_json: Json = False) -> None:
     """Decide that a study goes without an order: its report waits no longer."""
-    from gateway.cli import order_work as work
+    from gateway.cli import order_matches as work
 
     configuration = load(config)
     decision = partial(work.release, study_id=study, reason=reason)

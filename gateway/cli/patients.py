@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.acting import act as _act
 from gateway.cli.command_line import CommandGroup, Config, Reason, load
+from gateway.cli.run_command import act as _act
 
 patients = typer.Typer(
     help="Erase a patient's data on order, and read erased studies again.", no_args_is_help=True, cls=CommandGroup

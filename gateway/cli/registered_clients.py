@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from gateway.auth.access import Access
 from gateway.auth.builtin import token_url_of
+from gateway.auth.client_keys import registered
 from gateway.auth.external_token import CLIENT_ID
 from gateway.auth.key_set import MOST_BYTES, KeySetInvalid, key_set
-from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
-from gateway.auth.key_sets import registered
+from gateway.auth.key_set_fetch import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.refinements import RefinementNotApplied, refinement_clauses
 from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, SmartScope, printed, scope_list
 from gateway.feed.operator.arguments import Say, typed_instant

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.command_line import PORT, CommandGroup, exit_code
+from gateway.runtime.command_words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
-from gateway.sandbox.acting import ask
+from gateway.sandbox.control_client import ask
 
 sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=CommandGroup)
 

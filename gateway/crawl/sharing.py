@@ -64,7 +64,7 @@ class Sharing:
         try:
             with self.engine.bell.listener(CRAWL) as listener:
                 while True:
-                    await self._beat_and_tell()
+                    await self._beat_and_ring()
                     await asyncio.sleep(self.every / 10)  # a ring for each page of studies: not a beat for each
                     await listener.wait(self.every)
         finally:
@@ -72,7 +72,7 @@ class Sharing:
                 await self.to_read.release()
                 await self._crawlers.leave()
 
-    async def _beat_and_tell(self) -> None:
+    async def _beat_and_ring(self) -> None:
         has_news, self._has_news = self._has_news, False
         try:
             await self.beat()

@@ -103,7 +103,7 @@ class Sweep:
                 _, oldest = ahead.popleft()
                 await oldest.settled()
             await self._retries.save()
-            await self._keep(replace(await read_record(self._crawl.cursors), running=ahead[0][0]))
+            await self._store_record(replace(await read_record(self._crawl.cursors), running=ahead[0][0]))
             cursor = next_cursor(page)
             listed = running.studies + len(page.value["studies"])
             running = replace(running, cursor=cursor or "", pages=running.pages + 1, studies=listed)
@@ -133,7 +133,7 @@ class Sweep:
         newest_first = sorted({running.started, *record.starts}, reverse=True)
         starts = tuple(newest_first[:_MISSING_SWEEPS])
         not_listed = await self._not_listed(starts) if missing else 0
-        await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts, not_listed))
+        await self._store_record(SweepRecord(record.sweeps + 1, None, finished, starts, not_listed))
         seconds = (now - running.started).total_seconds()
         get_logger().info("sweep-ended", operation=NAME, count=running.studies, seconds=round(seconds, 3))
         self._crawl.observer.missing(len(missing))
@@ -147,5 +147,5 @@ class Sweep:
         get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=_MISSING_SWEEPS)
         return len(long_missing)
 
-    async def _keep(self, record: SweepRecord) -> None:
+    async def _store_record(self, record: SweepRecord) -> None:
         await self._crawl.cursors.put(NAME, record.as_json())

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.routing import Destination
-from gateway.routing.plan import RESENT
+from gateway.routing.plan_study import RESENT
 from gateway.store.database.engine import Engine, instant_text
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.lanes import OLD_COPY

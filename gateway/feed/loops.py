@@ -20,7 +20,7 @@ from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.journaling import HoldFeed, Journaling
+from gateway.feed.deliver.feed_journal import FeedJournal, HoldFeed
 from gateway.feed.deliver.minutes import Minutes
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes, routes_of
@@ -154,7 +154,7 @@ async def feed_loops(
     names = [one.name for one in routes.destinations]
     await begun(engine, [one.name for one in enabled], clock.now())
     minutes = Minutes(engine, metrics)
-    journal = Journaling(engine, configuration.state_dir, names, site.site_key, metrics)
+    journal = FeedJournal(engine, configuration.state_dir, names, site.site_key, metrics)
     try:
         if hold is not None:
             await hold.begin(engine, journal, names)

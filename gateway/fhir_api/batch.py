@@ -26,7 +26,7 @@ from gateway.fhir_api.http.budget import Budget, paid
 from gateway.fhir_api.http.bundle import batch_response
 from gateway.fhir_api.http.formats import Format
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
-from gateway.fhir_api.http.outcome import canonical_of, of_error, outcome
+from gateway.fhir_api.http.outcome import canonical_of, issue_of_error, outcome
 from gateway.fhir_api.http.query import parameters
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.errors import PdfInterrupted
@@ -41,7 +41,7 @@ _OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-
 
 
 @dataclass(slots=True)
-class _Room:
+class _BytesLeft:
     """Bytes left for the remaining answers of one batch, and the base URL of the site's own definitions."""
 
     canonical: str
@@ -52,7 +52,7 @@ class _Room:
 class _Answer:
     """The facade's answer to one entry, collected as an ASGI `send`."""
 
-    room: _Room
+    room: _BytesLeft
     status: int = 0
     headers: Headers = field(default_factory=Headers)
     body: bytearray = field(default_factory=bytearray)
@@ -103,7 +103,7 @@ def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Respons
         with budget.booked(request.scope) as turns:
             async with turns:
                 requests = await _entries(request)
-        room = _Room(canonical_of(request.scope))
+        room = _BytesLeft(canonical_of(request.scope))
 
         async def answered(entry: BatchEntry | RequestError) -> bytes:
             if isinstance(entry, RequestError):
@@ -151,7 +151,7 @@ def _scope(outer: Scope, entry: BatchEntry) -> Scope:
 
 
 def _refused(error: Exception, canonical: str) -> bytes:
-    status, issue = of_error(error)
+    status, issue = issue_of_error(error)
     return _entry(status, json_bytes(outcome([issue], canonical)), {})
 
 

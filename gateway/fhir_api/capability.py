@@ -34,7 +34,7 @@ from gateway.fhir_api.http.query import RESULT_PARAMETERS, parameters, value_of
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import parameters_of
+from gateway.index.parameter_lookup import parameters_of
 from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.datatypes import json_bytes

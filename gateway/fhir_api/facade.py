@@ -19,7 +19,7 @@ from starlette.types import Scope
 from gateway.fhir_api.http.client import authenticated
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.fhir_api.search.result_parameters import LIFETIME
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import Destination
 from gateway.runtime import clock

@@ -23,7 +23,7 @@ from gateway.fhir_api.served import BY_TYPE
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.studies.search import Version, version_of
-from gateway.store.studies.versions import CURRENT
+from gateway.store.studies.write_versions import CURRENT
 from mappings.patient.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")

@@ -22,13 +22,13 @@ from gateway.fhir_api.http.permission import ANY_VERSION, is_allowed, require, s
 from gateway.fhir_api.http.query import COUNT, FORMATS, PAGE, Parameters, count_of, parameters, value_of
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.index.criteria import Updated
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.database.engine import Engine, Row
 from gateway.store.studies.limited import Limits
 from gateway.store.studies.search import in_turns, version_of, versions_of
-from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
+from gateway.store.studies.write_versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 
 _NO_END: Final = 2**62
 _INSTANTS: Final = ("_since", "_at")

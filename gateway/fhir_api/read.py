@@ -25,7 +25,7 @@ from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.database.engine import instant
 from gateway.store.studies.search import Version, version_of
-from gateway.store.studies.versions import ONE_VERSION
+from gateway.store.studies.write_versions import ONE_VERSION
 from mappings.fhir.datatypes import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -28,10 +28,10 @@ from gateway.fhir_api.http.attended import Attended
 from gateway.fhir_api.http.budget import REST, Budget
 from gateway.fhir_api.http.outcome import ALLOW, Outcomes
 from gateway.fhir_api.http.permission import Need, require
+from gateway.fhir_api.operations.addendum_operations import operation
 from gateway.fhir_api.operations.docref import docref
 from gateway.fhir_api.operations.everything import everything
 from gateway.fhir_api.operations.hl7v2 import hl7v2
-from gateway.fhir_api.operations.operations import operation
 from gateway.fhir_api.operations.trace import trace
 from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread

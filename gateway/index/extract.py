@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES, parameters_of
+from gateway.index.parameter_lookup import OWN_COLUMNS, PARAMETERS, TYPES, parameters_of
 from gateway.index.terms import code_term, exact, typed_term, words
 
 # No interval in the index is longer than a day in any zone, so a search for overlaps looks back only this far. The

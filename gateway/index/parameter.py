@@ -1,7 +1,7 @@
 """Class of a search parameter: one row of the table used by search, indexing, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/searchparameter.html, https://hl7.org/fhir/R4/search.html#modifiers, decision D30.
-Proved by tests/gateway/index/test_parameters.py and tests/gateway/index/test_extract.py.
+Proved by tests/gateway/index/test_parameter_lookup.py and tests/gateway/index/test_extract.py.
 """
 
 from __future__ import annotations

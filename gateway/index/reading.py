@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from gateway.index.criteria import Clause, Criterion, During, Ends, Is, Not, Referred, Refers, Starts, Updated
 from gateway.index.escaping import alternatives, token
 from gateway.index.route import Route, find
-from gateway.index.value import Circumstances, Value
-from gateway.index.values import criteria_of
+from gateway.index.search_value import Circumstances, Value
+from gateway.index.value_criteria import criteria_of
 from gateway.runtime.request_errors import BadRequest
 
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)

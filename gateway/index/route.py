@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from gateway.index.criteria import Criterion, Referred, Refers
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import TYPES, parameter, parameters_of
+from gateway.index.parameter_lookup import TYPES, parameter, parameters_of
 from gateway.index.standard import is_standard
 from gateway.runtime.request_errors import NotSupported
 

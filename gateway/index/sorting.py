@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from gateway.index.parameters import parameter, parameters_of
+from gateway.index.parameter_lookup import parameter, parameters_of
 
 _SORTABLE: Final = frozenset(
     {

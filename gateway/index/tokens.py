@@ -11,8 +11,8 @@ from typing import Final
 
 from gateway.index.criteria import Clause, Contains, Criterion, Ends, Is, Nothing, Starts
 from gateway.index.escaping import parts, token, unescaped
+from gateway.index.search_value import Value
 from gateway.index.terms import CASELESS, code_start, code_term, system_end, typed_term, words
-from gateway.index.value import Value
 from gateway.runtime.request_errors import BadRequest
 from mappings.codes import DICOM_UID, SID_STUDY
 from mappings.patient.identifiers import is_dicom_uid

@@ -16,7 +16,7 @@ from gateway.store.orders.hospital import HospitalState, MatchWrite, StandingVer
 from gateway.store.orders.numbers import PATIENT, key_text, merges_of, number_of, number_text
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.match import OrderSearch, order_search
-from mappings.hospital.settled import (
+from mappings.hospital.settle_match import (
     CHANGED,
     AppliedChange,
     EarlierMatch,

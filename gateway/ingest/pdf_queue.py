@@ -62,7 +62,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
     async def work(self, item: Untold | WantedPdf) -> None:
         """Fetch a PDF, or refresh the study of one that was fetched."""
         try:
-            await (self._tell(item) if isinstance(item, Untold) else self._fetch(item))
+            await (self._refresh_study(item) if isinstance(item, Untold) else self._fetch(item))
         except Overtaken:
             self._metrics.worked_pdf("overtaken")
 
@@ -80,7 +80,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
             get_logger().warning("pdf-changed", report_id=wanted.report_id, study_id=wanted.study_id)
             self._metrics.changed_pdf()
         self._metrics.worked_pdf("kept")
-        await self._tell(untold)
+        await self._refresh_study(untold)
 
     async def _copy(self, claim: PdfClaim) -> None:
         """Copy the PDF from AutoScribe into the store, chunk by chunk.
@@ -115,7 +115,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         await claim.again(clock.now() + timedelta(seconds=wait), code, attempts)
         self._metrics.worked_pdf("again")
 
-    async def _tell(self, untold: Untold) -> None:
+    async def _refresh_study(self, untold: Untold) -> None:
         """Refresh the study, so that its resources show the PDF (D28: a new FHIR version, no v2 message)."""
         await self._pdfs.tell_by(untold, clock.now() + TELL_AGAIN)
         await self._refresh(untold.study_id)

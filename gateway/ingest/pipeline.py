@@ -1,4 +1,4 @@
-"""Ingest a study: fetch it, plan its rows (plan_write.py), write them (intake.py); if another write came first, retry.
+"""Ingest a study: fetch it, plan its rows (plan_ingest.py), write them (intake.py); if another write came first, retry.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html; decisions D2, D7,
 D20, D25, D45, D46. Several ingests of one study may run at once, in one process or in several: the state read before
@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from gateway.ingest.map_study import Key, Needs, Resource
+from gateway.ingest.plan_ingest import IngestSettings, PlannedStudy, plan_ingest
 from gateway.ingest.plan_outbox import patience
-from gateway.ingest.plan_write import IngestSettings, PlannedStudy, plan_write
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import InForce, Routes
 from gateway.runtime import clock
@@ -45,9 +45,9 @@ from gateway.store.known_study import (
     with_own_claims,
 )
 from gateway.store.orders.hospital import HospitalState, OrderReader
-from gateway.store.studies import versions
-from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
-from gateway.store.study_write import StudyWrite, rendered
+from gateway.store.studies import write_versions
+from gateway.store.studies.write_versions import RenderedVersion, VersionWrite, WrittenVersion
+from gateway.store.study_rows import StudyWrite, rendered
 from mappings import decode, to_fhir
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
@@ -249,7 +249,7 @@ class Pipeline:
 
         def work() -> Steps[None]:
             yield from locks.take()
-            yield from versions.write([VersionWrite(made)], micros(clock.now()))
+            yield from write_versions.write([VersionWrite(made)], micros(clock.now()))
 
         await committed(self._engine, work)
 
@@ -273,7 +273,7 @@ class Pipeline:
                 if not isinstance(state, _Read):
                     return state
                 plan = await computed(
-                    plan_write,
+                    plan_ingest,
                     *(state.fetched, state.known, self._present(), state.in_force, clock.now()),
                     *(state.stored, state.earlier),
                 )
@@ -367,9 +367,9 @@ class Pipeline:
 
     async def _stored(self, study_id: str) -> dict[Key, Resource]:
         """Return the stored resources of a study, without the store's additions to `meta`."""
-        owned = await self._engine.fetch(versions.OWNED, owner=study_id)
+        owned = await self._engine.fetch(write_versions.OWNED, owner=study_id)
         addresses = json.dumps([address for (address,) in owned])
-        rows = await self._engine.fetch(versions.CURRENT_OF, addresses=addresses)
+        rows = await self._engine.fetch(write_versions.CURRENT_OF, addresses=addresses)
         return {_key(str(row[0])): _bare(json.loads(served_version(row[4], row[1], row[2]))) for row in rows}
 
 

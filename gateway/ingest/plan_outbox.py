@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.ingest.map_study import NEW_TEXT
 from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
-from gateway.routing.plan import PlanStep
+from gateway.routing.plan_study import PlanStep
 from gateway.store.database.engine import micros
 from gateway.store.feed.moves import MERGE_HELD, MERGED
 from mappings.life.changes import NOBODY, Change, GaveWay

@@ -130,7 +130,7 @@ class MllpListener:
                     self._is_told = False
                     await self._accept(listener)
             except Exception as error:
-                self._tell(error)
+                self._log_failure(error)
             await clock.sleep(BIND_AGAIN)
 
     @property
@@ -140,7 +140,7 @@ class MllpListener:
     def _event(self, name: str) -> str:
         return f"{self._address.prefix}-{name}"
 
-    def _tell(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         """Log that listening failed: once, and not again for each try."""
         if not self._is_told:
             number = error.errno if isinstance(error, OSError) else None

@@ -91,19 +91,19 @@ class _Watch:
     def __init__(self, permit: Permit, told: Told) -> None:
         self._permit, self._told = permit, told
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(min(_FIRST, permit.left), self._tell)
+        self._timer = self._loop.call_later(min(_FIRST, permit.left), self._call_watcher)
 
     def tell_soon(self) -> None:
-        self._loop.call_soon_threadsafe(self._tell)
+        self._loop.call_soon_threadsafe(self._call_watcher)
 
     def stop(self) -> None:
         self._timer.cancel()
 
-    def _tell(self) -> None:
+    def _call_watcher(self) -> None:
         if self not in self._permit._watches:
             return
         left = self._permit.left
         self._timer.cancel()
         if left > 0:  # at 0 this is the last call
-            self._timer = self._loop.call_later(min(_EVERY, left), self._tell)
+            self._timer = self._loop.call_later(min(_EVERY, left), self._call_watcher)
         self._told(left)

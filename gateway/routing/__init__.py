@@ -5,9 +5,9 @@ Carries out no clause itself: `routes_of` builds the destinations, `routed` deci
 
 from gateway.routing.destination import Destination, Retry
 from gateway.routing.filter import Filter, FilterValues, Ignore, Scope
-from gateway.routing.from_settings import routes_of, survey_routes
 from gateway.routing.in_force import NOTHING_IN_FORCE, InForce, Revision, ever_in_force
 from gateway.routing.owed import Owed, Terms, owed
+from gateway.routing.routes_from_settings import routes_of, survey_routes
 from gateway.routing.routing import Routed, RoutedState, Routes, routed
 from gateway.routing.schedule import QuietHours
 from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Transport

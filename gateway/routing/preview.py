@@ -18,7 +18,7 @@ from gateway.routing.routing import routed
 from gateway.runtime.request_errors import NoMessage
 from mappings import to_oru
 from mappings.hl7v2.oru_r01 import messages_of_all
-from mappings.hl7v2.rules import check_rules
+from mappings.hl7v2.receiver_rules import check_rules
 from mappings.issues import MappingIssue
 from mappings.life.changes import changes
 from mappings.model import Cause, Facts, Study

@@ -1,7 +1,7 @@
 """Check a destination's address, TLS, login and ACK settings; return them as Mllp, Folder or Http values.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
-Proved by tests/gateway/routing/test_from_settings.py.
+Proved by tests/gateway/routing/test_routes_from_settings.py.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Literal, cast
 from gateway.mllp.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
 from gateway.runtime import clock
 from gateway.sandbox.late_acks import LateAckSender
-from gateway.sandbox.line import RawConnection
+from gateway.sandbox.raw_connection import RawConnection
 from mappings.hl7v2.ack import AckCode, AckError, acknowledge
 
 

@@ -16,7 +16,7 @@ from gateway.mllp.framing import Decoder, Frame
 from gateway.mllp.peer import reason
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
-from gateway.sandbox.line import READ_BYTES, RawConnection
+from gateway.sandbox.raw_connection import READ_BYTES, RawConnection
 from gateway.settings.values import host_and_port
 
 # Seconds: between two attempts to connect, for connecting, and for the sender's answer to the acknowledgement.

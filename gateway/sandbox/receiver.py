@@ -25,9 +25,9 @@ from gateway.sandbox.connection_manners import MAX_MESSAGE_BYTES
 from gateway.sandbox.exchange import Exchange, NewConnection, ReceiverState, Refusal
 from gateway.sandbox.inbox import ReceivedMessage, ReceiverInbox
 from gateway.sandbox.late_acks import AckAddress, LateAckSender
-from gateway.sandbox.line import RawConnection
 from gateway.sandbox.manner_plan import ChosenManner, MannerPlan, plan_of
 from gateway.sandbox.manners import INTERNAL_ERROR, SEQUENCE_ERROR, Manner
+from gateway.sandbox.raw_connection import RawConnection
 from mappings.hl7v2.ack import AckError
 from mappings.hl7v2.received import Received, Unreadable, read
 
@@ -207,13 +207,13 @@ class MllpReceiver:
         decoder = Decoder(self.max_bytes)
         while data := await line.read():
             for event in decoder.feed(data):
-                await self._hear(event, line)
+                await self._take_event(event, line)
                 if line.over:
                     return
         for event in decoder.close():
-            await self._hear(event, line)
+            await self._take_event(event, line)
 
-    async def _hear(self, event: Event, line: RawConnection) -> None:
+    async def _take_event(self, event: Event, line: RawConnection) -> None:
         if isinstance(event, Frame):
             await self._receive(event.payload, line)
             return

@@ -20,10 +20,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
+from gateway.runtime.command_words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.runtime.loops import alongside
 from gateway.runtime.serving import listening_socket, running
 from gateway.runtime.signals import stop_signal
-from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import error_response, on_refusal
 from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults

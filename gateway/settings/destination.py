@@ -1,7 +1,7 @@
 """The `[[destination]]` and `[[ignore]]` settings: receivers of HL7 v2 messages, and reports that no receiver needs.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements) and §2.15.9.15 (MSH-15), RFC 7617 and RFC 6750 (credentials of `http`); decisions
-D14, D16, D28, D31, D32, D34. This module checks each key by itself. gateway/routing/from_settings.py checks
+D14, D16, D28, D31, D32, D34. This module checks each key by itself. gateway/routing/routes_from_settings.py checks
 the keys together with each other and the receiver profile; `check-config` checks the files that the keys name.
 """
 

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from gateway.runtime.command_words import CONFIG_VARIABLE
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.words import CONFIG_VARIABLE
 from gateway.settings.destination_secrets import with_secrets
 from gateway.settings.model import (
     FILE_ONLY,

@@ -180,13 +180,13 @@ async def patients_claimed(engine: Engine, study_ids: Collection[str]) -> set[st
     return {str(one) for (one,) in await engine.fetch(_CLAIMED, study_ids=json.dumps(list(study_ids)))}
 
 
-async def undecided(engine: Engine, patient_ids: Collection[str], study_ids: Collection[str]) -> list[str]:
+async def undecided_conflicts(engine: Engine, patient_ids: Collection[str], study_ids: Collection[str]) -> list[str]:
     """Return other studies with an undecided identity conflict about these patients."""
     values = {"patient_ids": json.dumps(sorted(patient_ids)), "study_ids": json.dumps(list(study_ids))}
     return [str(study_id) for (study_id,) in await engine.fetch(_UNDECIDED, **values)]
 
 
-def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
+def erase_studies(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     """Erase the studies of an order, mark them as erased, and write the act to the audit; return what was erased.
 
     Raises:

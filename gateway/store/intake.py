@@ -40,13 +40,13 @@ from gateway.store.feed.plans import LATEST_NUMBER
 from gateway.store.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.orders.hospital import is_as_known, put_match
 from gateway.store.orders.numbers import lock_names
-from gateway.store.studies import versions
+from gateway.store.studies import write_versions
 from gateway.store.studies.crawling import marker
 from gateway.store.studies.identities import claims_about
-from gateway.store.studies.versions import VersionWrite, WrittenVersion
+from gateway.store.studies.write_versions import VersionWrite, WrittenVersion
 
 if TYPE_CHECKING:
-    from gateway.store.study_write import StudyWrite
+    from gateway.store.study_rows import StudyWrite
 
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
@@ -272,7 +272,7 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
     yield from ask_each(_WANT_PDF, _each(writes, lambda one: _reports(one.pdfs)))
     yield from ask_each(_WANT_MISSING_PDF, _each(writes, lambda one: _reports(one.pdfs_missing)))
     users = yield from _newer_users(writes)
-    written = yield from versions.write(
+    written = yield from write_versions.write(
         [
             VersionWrite([*one.resources, *(replace(person, as_of=None) for person in one.patients)], one.reindex)
             for one in writes

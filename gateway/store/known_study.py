@@ -129,7 +129,7 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
         verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
         judged={str(one): str(digests) for one, _, digests in verdicts},
         pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
-        told=await told(engine, study_id),
+        told=await reports_sent(engine, study_id),
         cancelled={str(one): (str(what), str(state)) for about, one, state, what in decisions if about == "report"},
         withdrawals=frozenset(
             study_id
@@ -140,7 +140,7 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
     )
 
 
-async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
+async def reports_sent(engine: Engine, study_id: str) -> dict[str, set[str]]:
     """Return, by destination, the ids of a study's reports that were sent there or wait to be sent."""
     report_ids: dict[str, set[str]] = {}
     for destination, report_id in await engine.fetch(TOLD, study_id=study_id):

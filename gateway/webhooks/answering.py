@@ -39,7 +39,7 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import indexed, order_keys
 from mappings.hospital.known_order import KnownOrder
 from mappings.hospital.match import KnownHospital, keys_of_group
-from mappings.hospital.settled import with_newest_states
+from mappings.hospital.settle_match import with_newest_states
 from mappings.patient.identifiers import fhir_id, mrn_key
 from mappings.profile import Facility, Site
 

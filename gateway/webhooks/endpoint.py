@@ -230,7 +230,7 @@ async def _keep_unknown(inbox: WebhookInbox, delivery: WebhookDelivery, told: Ev
     return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, _OTHER)
 
 
-async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
+async def _store_identifiers(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
     """Store the accession number and patient id of a study (D18); the stored study is not changed here."""
     order = enrichment(told.data)
     if order.accession_number is None and order.patient_id is None:
@@ -241,7 +241,7 @@ async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> 
 
 HANDLERS: Final[Mapping[str, Callable[[WebhookInbox, WebhookDelivery, Event], Awaitable[_Reply]]]] = {
     REPORT_DELIVERED: _record,
-    ENRICHMENT_REQUESTED: _keep,
+    ENRICHMENT_REQUESTED: _store_identifiers,
 }
 # StudyQuestion -> what answers it
 _ASKED: Final[Mapping[str, Callable[[HospitalAnswers, Event], Awaitable[GivenAnswer]]]] = {

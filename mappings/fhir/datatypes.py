@@ -25,7 +25,7 @@ STRING_LIMIT: Final = 1024 * 1024
 TEXT_PLAIN: Final = "text/plain; charset=utf-8"
 
 
-def said(element: Json) -> Json:
+def without_empty(element: Json) -> Json:
     """Remove empty values from the element and return it: nulls, empty strings, arrays and objects.
 
     `false` and 0 stay.

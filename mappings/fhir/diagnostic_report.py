@@ -20,7 +20,7 @@ from mappings.fhir.datatypes import (
     line,
     narrative,
     reference,
-    said,
+    without_empty,
 )
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
@@ -191,7 +191,7 @@ def diagnostic_report(
     `results` are references to its section Observations, `orders` references to the study's ServiceRequests.
     """
     issued = diagnostic_report_issued(parts, addenda)
-    return said(
+    return without_empty(
         {
             "resourceType": "DiagnosticReport",
             "id": parts.resource_id,

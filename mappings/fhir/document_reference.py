@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
-from mappings.fhir.datatypes import Json, coding, narrative, reference, said
+from mappings.fhir.datatypes import Json, coding, narrative, reference, without_empty
 from mappings.fhir.report_parts import ReportParts, in_order
 from mappings.values.dates import parse_instant, spoken
 
@@ -105,7 +105,7 @@ def document_reference(parts: ReportParts, addenda: Sequence[ReportParts] = ()) 
     date = document_reference_date(parts)
     moment = parse_instant(date)
     rows = [("Date", spoken(moment, parts.zone) if moment else None), ("Author", parts.practitioner.get("display"))]
-    return said(
+    return without_empty(
         {
             "resourceType": "DocumentReference",
             "id": document_reference_id(parts.resource_id),

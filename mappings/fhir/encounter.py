@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import DATA_ABSENT_REASON, HL7_PATIENT_CLASS, US_CORE, V2_0004, V3_ACT_CODE, V3_PARTICIPATION_TYPE
-from mappings.fhir.datatypes import Json, coding, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, coding, line, narrative, reference, without_empty
 from mappings.fhir.order_numbers import stated_identifier
 from mappings.fhir.provider import stated_person
 from mappings.fhir.scene import Scene
@@ -74,7 +74,7 @@ def encounter_period(visit: StatedVisit) -> Json:
     begun, ended = parse_instant(visit.begun), parse_instant(visit.ended)
     if begun and ended and ended < begun:
         ended = None
-    return said({"start": begun and fhir_instant(begun), "end": ended and fhir_instant(ended)})
+    return without_empty({"start": begun and fhir_instant(begun), "end": ended and fhir_instant(ended)})
 
 
 def encounter_account(visit: StatedVisit) -> list[Json]:
@@ -123,7 +123,7 @@ def encounter(scene: Scene, encounter_id: str, visit: StatedVisit) -> Json:
         ("Begin", period.get("start")),
         ("End", period.get("end")),
     )
-    return said(
+    return without_empty(
         {
             "resourceType": "Encounter",
             "id": encounter_id,

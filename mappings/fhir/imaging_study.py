@@ -14,7 +14,7 @@ from mappings.codes import (
     SID_STUDY,
     SID_STUDY_UID_ODD,
 )
-from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, without_empty
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.order_numbers import accession_identifiers
@@ -114,7 +114,7 @@ def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence
     snapshot = scene.snapshot
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
     started = imaging_study_started(scene, reports)
-    return said(
+    return without_empty(
         {
             "resourceType": "ImagingStudy",
             "id": fhir_id(scene.study.study_id),

@@ -20,7 +20,7 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.fhir.datatypes import CRITICAL, STRING_LIMIT, Json, coding, line, narrative, said
+from mappings.fhir.datatypes import CRITICAL, STRING_LIMIT, Json, coding, line, narrative, without_empty
 from mappings.fhir.report_parts import (
     NOT_SIGNED,
     ReportParts,
@@ -142,7 +142,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
         **(effective_date_time(scene, parts) if parts.effective else {}),
-        **said({"issued": observation_issued(parts, addenda)}),
+        **without_empty({"issued": observation_issued(parts, addenda)}),
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import OID, SID_FACILITY, US_CORE, US_NPI
-from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, without_empty
 from mappings.model import Snapshot
 from mappings.patient.identifiers import organization_id
 from mappings.profile import OrganizationDetails, Site
@@ -50,7 +50,7 @@ def organization_address(details: OrganizationDetails) -> list[Json]:
 
     https://hl7.org/fhir/R4/organization-definitions.html#Organization.address
     """
-    address = said(
+    address = without_empty(
         {
             "line": list(details.address_lines),
             "city": details.city,
@@ -69,7 +69,7 @@ def organization(snapshot: Snapshot, site: Site) -> Json | None:
         return None
     facility = site.facility(snapshot.facility_name)
     details = facility.organization if facility else _NOTHING_SAID
-    return said(
+    return without_empty(
         {
             "resourceType": "Organization",
             "id": organization_id(name),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
-from mappings.fhir.datatypes import Json, data_absent, identifier, json_bytes, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, data_absent, identifier, json_bytes, line, narrative, reference, without_empty
 from mappings.fhir.extensions import extension
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
@@ -84,7 +84,7 @@ def described(claims: Sequence[bytes]) -> bytes | None:
     old = [one for resource in others for one in resource["identifier"] if one.get("use") == _OLD]
     old = [one for one in old if (one["system"], one["value"]) not in known]
     links = [one for resource in others for one in resource.get("link", ())]
-    made = said({**newest, "identifier": [*numbers, *_each_once(old)], "link": _each_once(links)})
+    made = without_empty({**newest, "identifier": [*numbers, *_each_once(old)], "link": _each_once(links)})
     return claims[active[-1]] if made == newest else json_bytes(made)
 
 
@@ -139,7 +139,7 @@ def patient_name(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
     for code, severity in name.doubts:
         action = NAME_ASSUMED if code == "name-split-assumed" else _NAME_DOUBTED
         scene.issues.append(MappingIssue(code, severity, f"{pointer}/patientName", action))
-    made = said(
+    made = without_empty(
         {
             "text": name.text,
             "family": name.family,
@@ -162,7 +162,7 @@ def patient_gender(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
     scene.warn("sex-unknown-code", f"{pointer}/sex", "gender unknown, the code beside it")
     code = line(snapshot.sex)
     beside = {"extension": [extension(scene.site.canonical, "sex", "String", code)]} if code else None
-    return said({"gender": "unknown", "_gender": beside})
+    return without_empty({"gender": "unknown", "_gender": beside})
 
 
 def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | None:
@@ -182,7 +182,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
     gender = patient_gender(scene, snapshot, pointer)
     born = patient_birth_date(scene, snapshot, pointer)
     rows = (("Gender", gender["gender"]), ("Birth date", born))
-    return said(
+    return without_empty(
         {
             "resourceType": "Patient",
             "id": subject.identity.patient_id,

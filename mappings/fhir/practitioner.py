@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
-from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, without_empty
 from mappings.fhir.extensions import extension
 from mappings.fhir.provider import provider_identifiers
 from mappings.fhir.scene import Scene, odd_characters
@@ -61,7 +61,7 @@ def practitioner_name(user: User) -> Json:
     suffixes = [suffix for suffix in (line(user.suffix1), line(user.suffix2)) if suffix]
     spoken = " ".join([*given, family] if family else given)
     text = ", ".join([spoken, *suffixes]) if spoken else None
-    return said({"text": text, "family": family, "given": given, "suffix": suffixes})
+    return without_empty({"text": text, "family": family, "given": given, "suffix": suffixes})
 
 
 def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
@@ -102,7 +102,7 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
         if value
     ]
     role = line(user.clinic_role)
-    return said(
+    return without_empty(
         {
             "resourceType": "Practitioner",
             "id": fhir_id(user.user_id),

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from mappings.codes import NUCC, NUCC_SPECIALTY, US_CORE
-from mappings.fhir.datatypes import Json, coding, line, narrative, reference, said
+from mappings.fhir.datatypes import Json, coding, line, narrative, reference, without_empty
 from mappings.fhir.organization import organization_name
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
@@ -56,7 +56,7 @@ def _role(radiologist: Radiologist, practitioner: Json, facility: str) -> Json:
     """Build the role; it claims its profile only with a telecom, which pd-1 of US Core requires."""
     organization = organization_id(facility)
     clinic_role, telecom = line(radiologist.clinic_role), practitioner.get("telecom")
-    return said(
+    return without_empty(
         {
             "resourceType": "PractitionerRole",
             "id": role_id(practitioner["id"], organization),

@@ -15,7 +15,7 @@ from mappings.codes import (
     US_CORE,
     US_CORE_PROVENANCE_PARTICIPANT,
 )
-from mappings.fhir.datatypes import Json, coding, identifier, narrative, reference, said
+from mappings.fhir.datatypes import Json, coding, identifier, narrative, reference, without_empty
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
@@ -56,7 +56,7 @@ def provenance_occurred(parts: ReportParts) -> Json | None:
     start, end = parse_instant(parts.created), parse_instant(parts.signed)
     if start is None or (end is not None and end < start):
         return None
-    return said({"start": parts.created, "end": parts.signed})
+    return without_empty({"start": parts.created, "end": parts.signed})
 
 
 def provenance_agent(parts: ReportParts) -> list[Json]:
@@ -96,7 +96,7 @@ def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Jso
     if recorded is None:
         scene.warn("provenance-undated", f"{parts.report.pointer}/updatedAt", _UNDATED)
         return None
-    return said(
+    return without_empty(
         {
             "resourceType": "Provenance",
             "id": f"{parts.resource_id}-prov",
@@ -148,7 +148,7 @@ def patient_provenance(scene: Scene, subject: Subject, reports: Iterable[ReportP
         scene.warn("provenance-undated", f"{spoken.report.pointer if spoken else ''}/updatedAt", _UNDATED)
         return None
     organization = organization_reference(subject.snapshot, scene.site)
-    return said(
+    return without_empty(
         {
             "resourceType": "Provenance",
             "id": f"{fhir_id(subject.number)}-patient-prov",

@@ -22,8 +22,8 @@ from mappings.fhir.datatypes import (
     identifier,
     line,
     reference,
-    said,
     text_attachment,
+    without_empty,
 )
 from mappings.fhir.extensions import extension
 from mappings.fhir.organization import organization_reference
@@ -76,7 +76,7 @@ def ordered_examination(procedure: StatedCode) -> Json | None:
     )
     texts = [text for text in map(line, (procedure.text, procedure.alternate_text)) if text]
     codings = [
-        said({"system": HL70396.get(system.upper(), ""), "code": known, "display": line(text)})
+        without_empty({"system": HL70396.get(system.upper(), ""), "code": known, "display": line(text)})
         for code, text, system in triplets
         if (known := _code(code))
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mappings.codes import REQUEST_PRIORITY, US_CORE
-from mappings.fhir.datatypes import RADIOLOGY, Json, line, narrative, reference, said
+from mappings.fhir.datatypes import RADIOLOGY, Json, line, narrative, reference, without_empty
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.imaging_study import imaging_study_started
 from mappings.fhir.order_numbers import accession_identifier, filler_identifier, placer_identifier
@@ -162,7 +162,7 @@ def _service_request(scene: Scene, number: int, identifiers: list[Json], alike: 
         ("Priority", alike["priority"]),
         ("Reason", alike["reasonCode"] and alike["reasonCode"][0]["text"]),
     )
-    return said(
+    return without_empty(
         {
             "resourceType": "ServiceRequest",
             "id": f"{fhir_id(scene.study.study_id)}-req{'' if number == 1 else number}",

@@ -191,7 +191,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     )
 
 
-def told(study: Study, cause: Cause, report_ids: Iterable[str], *, is_withdrawn: bool = False) -> str:
+def carried_digest(study: Study, cause: Cause, report_ids: Iterable[str], *, is_withdrawn: bool = False) -> str:
     """Return a digest of the facts about these reports that a message carries and whose change causes one (D20).
 
     Two messages under the same number with the same digest tell a receiver the same. `is_withdrawn` is that of `Facts`:

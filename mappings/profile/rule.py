@@ -1,7 +1,7 @@
 """Rule that messages to a receiver must keep, with the public source that states the rule.
 
 HL7 v2.5.1 §2.16 (message profiles: constraints of a receiver beyond the standard), decision D34. A rule is data: one
-place in the message, its condition, and the segments concerned. `mappings/hl7v2/rules.py` checks messages
+place in the message, its condition, and the segments concerned. `mappings/hl7v2/receiver_rules.py` checks messages
 against it.
 """
 

@@ -19,7 +19,7 @@ from generators.mapping_documents import SEGMENTS
 
 from gateway.feed.deliver import channel
 from gateway.fhir_api.served import BY_TYPE
-from gateway.index.parameters import TYPES, parameters_of
+from gateway.index.parameter_lookup import TYPES, parameters_of
 from gateway.routing import Transport
 from gateway.routing.transport_from_settings import READERS, TLS_KEYS
 from gateway.runtime.metrics import Metrics
@@ -34,7 +34,7 @@ from mappings.fhir.judge import class_of
 from mappings.fhir.resource_types import CODES, ENDS, RESOURCE_TYPES, ResourceType
 from mappings.hl7v2.judge import field_facts
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.rules import occasions, written
+from mappings.hl7v2.receiver_rules import occasions, written
 from mappings.hl7v2.versions import VERSIONS, has
 from mappings.model import Facts
 from mappings.profile import Receiver, switches

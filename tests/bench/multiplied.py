@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from gateway.index.keys import key
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.store.database.engine import Dialect
 from gateway.store.database.schema import INDEXES, METADATA
 

@@ -13,7 +13,7 @@ from fakes.fed import site
 
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.journaling import UNKEPT, Journaling
+from gateway.feed.deliver.feed_journal import UNKEPT, FeedJournal
 from gateway.routing import Destination, Filter, Mllp
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
@@ -93,7 +93,7 @@ async def left(engine: Engine, name: str = "ehr") -> int:
 async def served(engine: Engine, one: Destination, folder: Path | None = None) -> AsyncIterator[None]:
     """Send to a destination while the block runs; with a folder, also write the feed journal there."""
     feed, metrics = Feed(), Metrics()
-    kept = Journaling(engine, folder, [one.name], site().site_key, metrics) if folder else None
+    kept = FeedJournal(engine, folder, [one.name], site().site_key, metrics) if folder else None
     making, leases = DueRenderer(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
     holder = DestinationWorker(making, leases, feed, metrics, journal=kept or UNKEPT)
     async with alongside([holder.run(), *([kept.run()] if kept else [])]):

@@ -26,7 +26,7 @@ from fakes.taken_in import giving
 from fakes.upstream_json import user_json
 
 from gateway.ingest import Fetched, Pipeline
-from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.apply_loop import Applying
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import report_list
 from gateway.store.database.engine import Engine, Statement

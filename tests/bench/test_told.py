@@ -33,7 +33,7 @@ from fakes.databases import at_once
 from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 
-from gateway.runtime.words import SANDBOX_API_KEY
+from gateway.runtime.command_words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.webhooks import signature
 

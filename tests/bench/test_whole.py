@@ -30,7 +30,7 @@ from fakes.databases import at_once, copied
 from fakes.rows_read import reading, recorded
 
 from gateway.fhir_api.search.search_query import understand
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.index.reading import Circumstances
 from gateway.ingest import Pipeline
 from gateway.runtime.errors import StoreTooSlow

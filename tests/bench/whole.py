@@ -30,8 +30,8 @@ from sqlalchemy.schema import CreateIndex, DropIndex, Index
 
 from gateway.demo.stage import demo_site
 from gateway.ingest.map_study import Needs
+from gateway.ingest.plan_ingest import IngestSettings, plan_ingest
 from gateway.ingest.plan_outbox import Patience
-from gateway.ingest.plan_write import IngestSettings, plan_write
 from gateway.routing import InForce
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate, report_list
@@ -40,7 +40,7 @@ from gateway.store.database.engine import Steps, micros
 from gateway.store.database.schema import INDEXES, METADATA
 from gateway.store.database.sqlite import _drive
 from gateway.store.known_study import Fetched, KnownStudy
-from gateway.store.study_write import StudyWrite
+from gateway.store.study_rows import StudyWrite
 from mappings.patient.identifiers import keyed_patient_id, short_id
 
 TEMPLATES, VISITS = 300, 10
@@ -169,7 +169,7 @@ def planned(fetched: Fetched) -> StudyWrite:
     """Plan the write of a study that is new, by the pipeline's own planning."""
     settings = IngestSettings(SITE, ZoneInfo("UTC"), wants_pdf=False, patience=Patience({}, 0.0))
     known, needs = KnownStudy(), None
-    while isinstance(plan := plan_write(fetched, known, settings, InForce({}), NOW, None, needs), Needs):
+    while isinstance(plan := plan_ingest(fetched, known, settings, InForce({}), NOW, None, needs), Needs):
         known, needs = replace(known, claims_of=known.claims_of | plan.patient_ids), plan
     return plan.write
 

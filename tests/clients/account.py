@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from fakes.seeded import documents
 
-from gateway.runtime.words import SANDBOX_API_KEY
+from gateway.runtime.command_words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
 from mappings.patient.identifiers import fhir_id, is_placeholder

@@ -15,7 +15,7 @@ from fakes.facade import BASE, Stage, facade, resource_id, site
 
 import gateway.ingest.map_study as mapping
 from gateway.audit.loading import AuditLoading
-from gateway.fhir_api.http.outcome import of_error, outcome
+from gateway.fhir_api.http.outcome import issue_of_error, outcome
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, RESOURCES
 from gateway.runtime.errors import ConfigError, GatewayError
@@ -111,7 +111,7 @@ async def bodies() -> list[str]:
             made = [json.dumps(one.json()) async for one in answers(noting.stage)]
             made += [json.dumps(one.json()) for one in await _audited(noting)]
     made += [json.dumps(one.json()) for one in await _of_a_visit()]
-    return made + [json.dumps(outcome([of_error(error)[1]], CANONICAL)) for error in _errors(GatewayError)]
+    return made + [json.dumps(outcome([issue_of_error(error)[1]], CANONICAL)) for error in _errors(GatewayError)]
 
 
 async def _audited(noting: Noted) -> list[httpx.Response]:

@@ -23,7 +23,7 @@ from gateway.audit.forwarding import AuditForwarding, SyslogReceiver
 from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.syslog_message import lines_named
-from gateway.audit.verifying import held_against
+from gateway.audit.verification import compare_with_receiver
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded
 from gateway.runtime.tls import TlsSettings
@@ -123,7 +123,7 @@ async def test_rsyslog_has_every_entry_also_after_it_was_killed_and_its_file_agr
         rows = await received(folder, 100)
     one.close()
     journal.close()
-    finding = held_against(folder / "audit", [folder / "received"], ())
+    finding = compare_with_receiver(folder / "audit", [folder / "received"], ())
     assert (finding.alike, finding.newer, finding.faults) == (100, 0, ())
     if body == "atna":
         texts = [row[row.index(b"<AuditMessage") :] for row in rows if b"<AuditMessage" in row]

@@ -29,9 +29,9 @@ from gateway.settings.feed import Escalation, Feed
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.enrichment import StoredEnrichments
 from gateway.store.feed.alerts import WatchedDestination, acknowledge_alerts, feed_facts
-from gateway.store.feed.cancelled_reports import item_of, left
+from gateway.store.feed.cancelled_reports import item_of, leave_cancelled
 from gateway.store.feed.destinations import retired
-from gateway.store.feed.leases import Leases, resumed, standing
+from gateway.store.feed.leases import Leases, lease_standings, resumed
 from gateway.store.feed.leases import paused as pause
 from gateway.store.feed.messages import hold
 from gateway.store.feed.outbox import Resend, queue_replays
@@ -278,7 +278,7 @@ async def test_one_process_of_several_watches_and_the_next_goes_on_when_it_is_go
         await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.turn()
         await other.turn()
-        [lease] = [one for one in await standing(engine) if one.name == LEASE]
+        [lease] = [one for one in await lease_standings(engine) if one.name == LEASE]
         assert lease.expires - await engine.now() > 2 * EVERY * 1_000_000
         assert sample(feed.metrics, "feed_alert", **paused) == 1
         assert sample(other_metrics, "feed_alert", **paused) is None
@@ -533,6 +533,6 @@ async def test_each_report_that_autoscribe_cancelled_is_told_and_the_critical_on
         told = [one for one in later.said if one["alert"] == "cancelled-after-sign"]
         assert [(one["change"], one["count"], one["studies"]) for one in told] == [("escalates", 1, [loud.study_id])]
         for one in (quiet, loud):
-            await engine.do(partial(left, await item_of(engine, one.report_id), "seen", 1))
+            await engine.do(partial(leave_cancelled, await item_of(engine, one.report_id), "seen", 1))
         await watch.once()
         assert [changes(one, "cancelled-after-sign")[-1] for one in (hook, later)] == [("ends", 2)] * 2

@@ -15,7 +15,14 @@ from fakes.store import resource_of, rows
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
 from gateway.store.database.facts import Controls
-from gateway.store.feed.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
+from gateway.store.feed.cancelled_reports import (
+    ItemChanged,
+    item_of,
+    items_of_studies,
+    leave_cancelled,
+    open_items,
+    withdraw_cancelled,
+)
 from mappings.patient.identifiers import fhir_id
 
 pytestmark = pytest.mark.mostly_sqlite
@@ -32,14 +39,14 @@ async def items(feed):
     return [(one.report_id, one.what, one.state, one.is_critical) for one in await open_items(feed.engine, 10)]
 
 
-async def decide(feed, signed, decision=withdrawn):
+async def decide(feed, signed, decision=withdraw_cancelled):
     item = await item_of(feed.engine, signed.report_id)
-    if decision is left:
-        await feed.engine.do(partial(left, item, "seen", NOW))
+    if decision is leave_cancelled:
+        await feed.engine.do(partial(leave_cancelled, item, "seen", NOW))
         return
     about = [one for one in await items_of_studies(feed.engine, [item.study_id]) if one.what == item.what]
     about = about if item.what == "study" else [item]
-    await feed.engine.do(partial(withdrawn, about, "wrong patient", NOW))
+    await feed.engine.do(partial(withdraw_cancelled, about, "wrong patient", NOW))
     await work(feed)
 
 
@@ -100,7 +107,7 @@ async def test_a_withdrawal_is_open_until_the_service_has_taken_it_up(engine):
         signed = await feed.sign(critical=False)
         await cancel(feed, signed)
         item = await item_of(feed.engine, signed.report_id)
-        await feed.engine.do(partial(withdrawn, [item], "wrong patient", NOW))
+        await feed.engine.do(partial(withdraw_cancelled, [item], "wrong patient", NOW))
         assert [state for _, _, state, _ in await items(feed)] == ["withdrawing"]
         await work(feed)
         assert await items(feed) == []
@@ -111,14 +118,14 @@ async def test_what_is_left_stays_left_until_the_report_is_another_version_or_ca
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
         await cancel(feed, signed)
-        await decide(feed, signed, left)
+        await decide(feed, signed, leave_cancelled)
         await cancel(feed, signed)
         assert await items(feed) == []
         feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
         await feed.tell(signed.study_id)
         assert [state for _, _, state, _ in await items(feed)] == ["open"]
         await feed.until("delivered", "delivered")
-        await decide(feed, signed, left)
+        await decide(feed, signed, leave_cancelled)
         await cancel(feed, signed, is_cancelled=False)
         assert await item_of(feed.engine, signed.report_id) is None
         await cancel(feed, signed)
@@ -133,7 +140,7 @@ async def test_nothing_is_decided_about_a_version_that_nobody_saw(engine):
         seen = await item_of(feed.engine, signed.report_id)
         feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
         await feed.tell(signed.study_id)
-        for decision in (partial(left, seen), partial(withdrawn, [seen])):
+        for decision in (partial(leave_cancelled, seen), partial(withdraw_cancelled, [seen])):
             with pytest.raises(ItemChanged):
                 await feed.engine.do(partial(decision, "seen", NOW))
         assert await rows(feed.engine, "SELECT 1 FROM audit") == []

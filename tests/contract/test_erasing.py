@@ -52,7 +52,7 @@ def order(feed, *signed):
 
 
 async def erase(engine, feed, *signed):
-    return await engine.do(partial(erasing.erased, order(feed, *signed), is_trial=False))
+    return await engine.do(partial(erasing.erase_studies, order(feed, *signed), is_trial=False))
 
 
 async def test_nothing_of_the_patient_is_left_in_any_table_and_the_ledger_shows_what_was_sent(engine):
@@ -127,7 +127,7 @@ async def test_a_pdf_that_is_being_fetched_or_that_a_crash_left_half_written_goe
     assert await rows(engine, "SELECT count(*) FROM pdf_chunk") == [(1,)]
     key = library.pipeline.settings.site.site_key
     asked = ErasureOrder([library.study_id()], "Patient/x", "asked", key, micros(clock.now()))
-    await engine.do(partial(erasing.erased, asked, is_trial=False))
+    await engine.do(partial(erasing.erase_studies, asked, is_trial=False))
     if goes_on:
         with pytest.raises(Overtaken):
             await claim.write(pdf(CHUNK))
@@ -141,7 +141,7 @@ async def test_a_trial_counts_the_same_and_changes_nothing(engine):
             await feed.all_delivered()
         before = sorted(await everything(engine))
         with pytest.raises(NotErased) as trial:
-            await engine.do(partial(erasing.erased, order(feed, signed), is_trial=True))
+            await engine.do(partial(erasing.erase_studies, order(feed, signed), is_trial=True))
         assert sorted(await everything(engine)) == before
         assert await erase(engine, feed, signed) == trial.value.counts
 
@@ -178,7 +178,7 @@ async def test_a_study_that_is_erased_while_it_is_ingested_does_not_come_back(en
 
         async def meddled(work):
             if erasures:  # between the reading of the study's state and its write
-                await do(partial(erasing.erased, erasures.pop(), is_trial=False))
+                await do(partial(erasing.erase_studies, erasures.pop(), is_trial=False))
             return await do(work)
 
         feed.account.change_text(signed.report_id, f"{TEXT} More.")
@@ -199,7 +199,7 @@ async def test_a_study_that_another_process_stores_and_that_is_erased_during_a_f
             if is_first and getattr(work, "func", None) is store_studies:
                 is_first.clear()
                 await other.tell(signed.study_id)
-                await do(partial(erasing.erased, order(feed, signed), is_trial=False))
+                await do(partial(erasing.erase_studies, order(feed, signed), is_trial=False))
             return await do(work)
 
         with pytest.MonkeyPatch.context() as patched:
@@ -305,8 +305,8 @@ async def test_a_study_held_apart_on_which_nobody_decided_is_known_before_anythi
         first = await sign_of(feed, WHO)
         second = await sign_of(feed, {**WHO, "patientName": "Quite, Another", "dateOfBirth": "1931-01-31", "sex": "M"})
         patients = await erasing.patients_claimed(engine, [first.study_id])
-        assert await erasing.undecided(engine, patients, [first.study_id]) == [second.study_id]
-        assert await erasing.undecided(engine, patients, [first.study_id, second.study_id]) == []
+        assert await erasing.undecided_conflicts(engine, patients, [first.study_id]) == [second.study_id]
+        assert await erasing.undecided_conflicts(engine, patients, [first.study_id, second.study_id]) == []
 
 
 async def test_the_pages_that_an_erased_patient_leaves_in_the_file_are_overwritten(sqlite_engine):

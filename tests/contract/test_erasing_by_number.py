@@ -63,7 +63,7 @@ def hers(payload: bytes, visit: bytes = b"CANARYVISIT") -> bytes:
 async def erase(engine, configuration, text=HERS, *, is_trial=False):
     hospital = await erasure_of_number(engine, configuration, text)
     order = ErasureOrder((), "Patient/x", "asked", configuration.site.site_key, micros(clock.now()), hospital)
-    return await engine.do(partial(erasing.erased, order, is_trial=is_trial))
+    return await engine.do(partial(erasing.erase_studies, order, is_trial=is_trial))
 
 
 async def numbers(his):

@@ -78,7 +78,7 @@ async def erase(engine, configuration, *study_ids, is_trial=False):
     hospital = await hospital_erasure(engine, configuration, study_ids)
     now = micros(clock.now())
     order = ErasureOrder(study_ids, "Patient/x", "asked", configuration.site.site_key, now, hospital)
-    return await engine.do(partial(erasing.erased, order, is_trial=is_trial))
+    return await engine.do(partial(erasing.erase_studies, order, is_trial=is_trial))
 
 
 async def numbers(his):
@@ -134,7 +134,7 @@ async def test_a_message_that_arrives_once_the_messages_were_read_is_erased_too(
     await his.stores(about(placer="P7", accession="A7", control_id="3"), of_another(control_id="4", minute=9))
     await new.stores(about(placer="P8^CITYHIS", accession="", control_id="5"))
     order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), hospital)
-    assert (await engine.do(partial(erasing.erased, order, is_trial=False))).received == 3
+    assert (await engine.do(partial(erasing.erase_studies, order, is_trial=False))).received == 3
     assert await tables_with(engine, "canary") == set()
     assert [state for _, state, *_ in await rows(engine, STATES)] == [
         "applied",
@@ -153,7 +153,7 @@ async def test_nothing_is_erased_if_a_hospital_said_meanwhile_whose_earlier_mess
     await his.sends(merging(OLD, HERS, control_id="3"))
     order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), hospital)
     with pytest.raises(HospitalChangedError):
-        await engine.do(partial(erasing.erased, order, is_trial=False))
+        await engine.do(partial(erasing.erase_studies, order, is_trial=False))
     assert await numbers(his) == ["P1", "P7"]
     await erase(engine, configuration, STUDY)
     assert await tables_with(engine, "canary") == set()

@@ -14,11 +14,11 @@ from fakes.fed import assert_nothing_of_a_patient, fed, site
 from fakes.heads import head
 from fakes.store import rows
 
-from gateway.feed.deliver import journaling
-from gateway.feed.deliver.journal import entry_of
+from gateway.feed.deliver import feed_journal
+from gateway.feed.deliver.feed_journal import NOT_WRITTEN, FeedJournal, HoldFeed
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
-from gateway.feed.deliver.journaling import NOT_WRITTEN, HoldFeed, Journaling
-from gateway.feed.plan.planning import apply_plan
+from gateway.feed.deliver.journal_lines import entry_of
+from gateway.feed.plan.planner import apply_plan
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
@@ -38,11 +38,11 @@ PAUSED = "SELECT name, paused FROM destination WHERE name NOT LIKE '*%' ORDER BY
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch):
-    monkeypatch.setattr(journaling, "EVERY", 0.05)
+    monkeypatch.setattr(feed_journal, "EVERY", 0.05)
 
 
 def kept(feed, folder, metrics=None):
-    return Journaling(feed.engine, folder, [one.name for one in feed.destinations], KEY, metrics or Metrics())
+    return FeedJournal(feed.engine, folder, [one.name for one in feed.destinations], KEY, metrics or Metrics())
 
 
 async def served(feed, journal, count=3, *, until=True):
@@ -266,7 +266,7 @@ async def test_a_disk_that_is_full_is_told_of_once_the_feed_goes_on_and_what_wai
 
 async def test_what_waits_for_a_disk_for_too_long_is_let_go_of_and_known_to_be_lacking(engine, tmp_path, monkeypatch):
     async with fed(engine) as (feed, _):
-        monkeypatch.setattr(journaling, "_MOST_NOTED", 1)
+        monkeypatch.setattr(feed_journal, "_MOST_NOTED", 1)
         journal = kept(feed, tmp_path)
         await journal.turn()
 
@@ -331,7 +331,7 @@ async def test_what_was_open_in_the_copy_may_have_been_sent_whenever_it_was_sign
             await asyncio.sleep(0.5)
             assert not receiver.messages
             if state == "planned":
-                await apply_plan(engine, "ehr", await plans.waiting(engine, "ehr"))
+                await apply_plan(engine, "ehr", await plans.plan_rows(engine, "ehr"))
             await feed.seen("held", "lane")
             assert await feed.held_lane() == (signed.study_id, "may-have-been-sent")
             assert not receiver.messages
@@ -367,7 +367,7 @@ async def test_held_at_the_start_with_a_database_that_is_as_it_was_lanes_go_on_w
 
 
 def test_entries_of_one_message_within_a_second_are_one_and_keep_when_it_was_committed(tmp_path):
-    journal = Journaling(None, tmp_path, [], KEY, Metrics())
+    journal = FeedJournal(None, tmp_path, [], KEY, Metrics())
     journal.note("ehr", head(1))
     journal.note("ehr", head(1), SendResult(head(1), "delivered", ack="CA", committed=5))
     journal.note("ehr", head(1), SendResult(head(1), "delivered", ack="AA", accepted=6))

@@ -33,7 +33,7 @@ from fakes.upstream_json import report_json, study_json
 from gateway.ingest import Fetched, Pipeline
 from gateway.store.database.engine import Engine, ask, micros
 from gateway.store.enrichment import told_numbers
-from gateway.store.erasing import ErasureOrder, erased
+from gateway.store.erasing import ErasureOrder, erase_studies
 from gateway.store.known_study import ACCESSION
 from gateway.store.orders.hospital import OrderReader, orders_by_number
 from gateway.store.orders.numbers import OF_STUDY, key_text, keys_of, number_of, number_text, record_text
@@ -242,7 +242,7 @@ async def test_an_erased_study_leaves_no_key_match_or_decision(engine: Engine):
     await read(matching(engine))
     assert (await match_of(engine))[0] == "matched"
     erasure = ErasureOrder([STUDY], "Patient/x", "asked", b"k" * 32, micros(ONE.last_at))
-    await engine.do(lambda: erased(erasure, is_trial=False))
+    await engine.do(lambda: erase_studies(erasure, is_trial=False))
     for table in ("study_key", "order_match", "order_verdict"):
         assert await rows(engine, f"SELECT study_id FROM {table}") == []
     assert await engine.do(lambda: ask(OF_STUDY, study_id=STUDY)) == []

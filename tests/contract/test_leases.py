@@ -39,7 +39,7 @@ async def test_who_was_overtaken_can_neither_renew_nor_write(engine):
     with pytest.raises(LeaseLost):
         await first.renew(lease)
     with pytest.raises(LeaseLost):
-        await engine.do(partial(store.held, lease))
+        await engine.do(partial(store.check_lease, lease))
 
 
 async def test_what_the_overtaken_gives_back_is_not_the_other_s(engine):
@@ -47,7 +47,7 @@ async def test_what_the_overtaken_gives_back_is_not_the_other_s(engine):
     lease = await first.take("ehr")
     taken = await second.take("ehr")
     await first.give_back(lease)
-    assert await engine.do(partial(store.held, taken))
+    assert await engine.do(partial(store.check_lease, taken))
     assert await Leases(engine, "three", 30.0).take("ehr") is None
 
 
@@ -67,14 +67,14 @@ async def test_a_renewed_lease_lasts_longer_and_keeps_its_fence(engine):
 async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
     leases = Leases(engine, "one", 30.0)
     lease = await leases.take("ehr")
-    assert await engine.do(partial(store.held, lease))
+    assert await engine.do(partial(store.check_lease, lease))
     await engine.do(partial(store.paused, "ehr", "first", 1))
     await engine.do(partial(store.paused, "ehr", "second", 1))
     assert await leases.paused("ehr") == "first"
-    assert not await engine.do(partial(store.held, lease))
+    assert not await engine.do(partial(store.check_lease, lease))
     await engine.do(lambda: store.resumed("ehr"))
     assert await leases.paused("ehr") == ""
-    assert await engine.do(partial(store.held, lease))
+    assert await engine.do(partial(store.check_lease, lease))
 
 
 async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_database):
@@ -87,7 +87,7 @@ async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_dat
             busy = [asyncio.create_task(engine.do(lambda: ask(_BUSY))) for _ in range(6)]
             assert await Leases(engine, "two", 1.0).take("ehr") is None
             await asyncio.gather(*busy)
-            assert await engine.do(partial(store.held, guard.lease))
+            assert await engine.do(partial(store.check_lease, guard.lease))
             assert clock.monotonic() < guard.lease.until - 0.25
 
 
@@ -113,7 +113,7 @@ async def test_a_renewal_is_in_time_though_each_turn_of_the_loop_is_late(postgre
 
 async def test_who_writes_without_a_lease_is_alone_until_the_commit(engine):
     def counting():
-        yield from store.locked("ehr")
+        yield from store.lock_destination("ehr")
         ((fence,),) = yield from ask(_READ)
         yield from ask(_WRITE, fence=fence + 1)
 

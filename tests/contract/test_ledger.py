@@ -146,12 +146,12 @@ async def test_where_nothing_is_held_nothing_is_let_go(engine):
 async def test_a_destination_that_nobody_served_yet_can_be_paused_and_says_since_when(engine):
     assert await engine.do(partial(leases.paused, "ehr", "maintenance", 5)) is True
     assert await engine.do(partial(leases.paused, "ehr", "again", 6)) is False
-    [row] = await leases.standing(engine)
+    [row] = await leases.lease_standings(engine)
     assert (row.name, row.holder, row.paused, row.paused_since) == ("ehr", "", "maintenance", 5)
     assert await engine.do(partial(leases.resumed, "ehr")) is True
     assert await engine.do(partial(leases.resumed, "ehr")) is False
     await Leases(engine, "one", 60).take("ehr")
-    [row] = await leases.standing(engine)
+    [row] = await leases.lease_standings(engine)
     assert (row.holder, row.paused, row.paused_since) == ("one", "", None)
 
 

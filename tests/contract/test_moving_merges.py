@@ -38,9 +38,9 @@ from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
-from gateway.feed.plan.planning import plan_change
+from gateway.feed.plan.planner import plan_change
 from gateway.ingest import Pipeline
-from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.apply_loop import Applying
 from gateway.ingest.orders.inbox import source_listener
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of
@@ -52,7 +52,7 @@ from gateway.store.database.engine import micros
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
 from gateway.store.feed.ledger import report_records
 from gateway.store.feed.order_news import open_news, settle_news
-from gateway.store.feed.plans import reading
+from gateway.store.feed.plans import plan_input
 from gateway.store.studies.identities import decide
 from mappings.hospital.authorities import Authorities
 from mappings.profile import Rule, parse_site
@@ -312,7 +312,7 @@ async def test_another_destination_that_follows_gets_nothing_and_plans_nothing_o
         everything = replace(one.feed.destinations[1], filter=Filter()).terms
         in_force = (await SettingsInForce(engine).current()).changed(everything, (), clock.now())
         study_id = one.signed[0][0].study_id
-        change = await plan_change(engine, await reading(engine, "ehr2", study_id), "ehr2", in_force)
+        change = await plan_change(engine, await plan_input(engine, "ehr2", study_id), "ehr2", in_force)
         assert (len(change.rows), change.new) == (1, [])
 
 

@@ -70,7 +70,7 @@ async def test_a_refusal_by_autoscribe_outlives_a_restart_too(database):
 
 
 async def test_what_is_sure_but_does_not_show_is_looked_for_after_a_restart(database, monkeypatch):
-    monkeypatch.setattr("gateway.fhir_api.operations.operations.READ_BACK", (0.0,))
+    monkeypatch.setattr("gateway.fhir_api.operations.addendum_operations.READ_BACK", (0.0,))
     async with sandboxed() as sandbox:
         async with sandbox.gateway(database, attempts=1) as stage:
             report = stage.signed()
@@ -125,7 +125,7 @@ async def test_what_a_dead_process_sent_is_looked_for_and_found(database):
 
 
 async def test_what_a_dead_process_sent_and_does_not_show_stays_unknown_and_is_not_sent_again(database, monkeypatch):
-    monkeypatch.setattr("gateway.fhir_api.operations.operations.READ_BACK", (0.0, 0.0))
+    monkeypatch.setattr("gateway.fhir_api.operations.addendum_operations.READ_BACK", (0.0, 0.0))
     async with sandboxed() as sandbox, sandbox.gateway(database) as stage:
         report = stage.signed()
         await died(stage, report, sent=True)

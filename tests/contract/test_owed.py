@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.fate import fate_of, fate_place
-from gateway.feed.plan.planning import Planner, apply_plan, leave_plan
+from gateway.feed.plan.planner import Planner, apply_plan, leave_plan
 from gateway.ingest import Pipeline
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Ignore, Routes, Scope, owed
@@ -134,10 +134,10 @@ class World:
             await self.feed.add(one)
 
     async def apply(self, name: str) -> None:
-        await apply_plan(self.engine, name, await plans.waiting(self.engine, name))
+        await apply_plan(self.engine, name, await plans.plan_rows(self.engine, name))
 
     async def leave(self, name: str) -> None:
-        await leave_plan(self.engine, name, await plans.waiting(self.engine, name))
+        await leave_plan(self.engine, name, await plans.plan_rows(self.engine, name))
 
     async def make(self, name: str) -> None:
         if name in self.served:

@@ -17,7 +17,7 @@ from fakes.upstream_json import STUDY_ID, STUDY_UID, USER_ID, report_id, user_js
 from gateway.index.keys import key
 from gateway.ingest import Pipeline
 from gateway.runtime.errors import UpstreamNotFound
-from gateway.store import intake, study_write
+from gateway.store import intake, study_rows
 from gateway.store.database.engine import Statement, ask, instant
 from gateway.store.database.kept import unpacked
 from gateway.store.enrichment import StoredEnrichments
@@ -292,12 +292,12 @@ async def test_what_the_judge_rejects_is_suppressed_with_its_faults_and_served_o
     engine, pipeline, monkeypatch
 ):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
-    judge_all = study_write.judge_all
+    judge_all = study_rows.judge_all
 
     def rejecting(resources, *_):
         return [(fault,) if one["resourceType"] == "DiagnosticReport" else () for one in resources]
 
-    monkeypatch.setattr(study_write, "judge_all", rejecting)
+    monkeypatch.setattr(study_rows, "judge_all", rejecting)
     ingested = await take(pipeline)
     assert [one.address for one in ingested.written if one.is_suppressed] == [REPORT]
     assert await rows(engine, "SELECT address FROM resource WHERE is_suppressed = 1") == [(REPORT,)]
@@ -305,7 +305,7 @@ async def test_what_the_judge_rejects_is_suppressed_with_its_faults_and_served_o
         ('[{"pointer": "/status", "code": "fhir-structure"}]',)
     ]
     assert await outbox(engine) == [("3", "signed")]
-    monkeypatch.setattr(study_write, "judge_all", judge_all)
+    monkeypatch.setattr(study_rows, "judge_all", judge_all)
     assert written(await pipeline.rerender(STUDY_ID)) == {REPORT}
     assert await rows(engine, "SELECT is_suppressed, version FROM resource WHERE address = ?", REPORT) == [(0, 2)]
 

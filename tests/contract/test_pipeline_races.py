@@ -19,7 +19,7 @@ from fakes.upstream_json import STUDY_UID
 from gateway.ingest import Pipeline
 from gateway.ingest.pipeline import MOST_TRIES
 from gateway.runtime.errors import StudyContended
-from gateway.store import study_write
+from gateway.store import study_rows
 from gateway.store.database.engine import Statement, ask, instant
 from gateway.store.enrichment import StoredEnrichments
 
@@ -159,7 +159,7 @@ HER, ANOTHER = {}, {"dateOfBirth": "1950-01-01", "sex": "male"}
 async def test_a_study_planned_again_keeps_what_did_not_change(both, monkeypatch, before, meanwhile, anew):
     """Check that another study of the same patient meanwhile costs no second rendering, unless it changes this one."""
     (engine, _), (_, second) = both
-    made, judge_all = [], study_write.judge_all
+    made, judge_all = [], study_rows.judge_all
 
     def judged(resources, shapes=None):
         made.extend(one["id"] for one in resources)
@@ -170,7 +170,7 @@ async def test_a_study_planned_again_keeps_what_did_not_change(both, monkeypatch
 
     async def meddle():
         await other(meanwhile)
-        monkeypatch.setattr(study_write, "judge_all", judged)
+        monkeypatch.setattr(study_rows, "judge_all", judged)
 
     if before is not None:
         await other(before)

@@ -13,9 +13,9 @@ from fakes.fed import Fed, bodies, destination, fed
 from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
-from gateway.feed.plan import planning
+from gateway.feed.plan import planner as planning
 from gateway.feed.plan.counts import PlanCounts, plan_of
-from gateway.feed.plan.planning import Planner, apply_plan, leave_plan, preview
+from gateway.feed.plan.planner import Planner, apply_plan, leave_plan, preview
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
@@ -63,11 +63,11 @@ async def planned(feed, settings=CAREFUL, ignores=()):
     await planner.begin(lease)
     await planner.look()
     await leases.give_back(lease)
-    return plan_of(await plans.waiting(feed.engine, "ehr"))
+    return plan_of(await plans.plan_rows(feed.engine, "ehr"))
 
 
 async def apply(feed, *, leaves=False):
-    found = await plans.waiting(feed.engine, "ehr")
+    found = await plans.plan_rows(feed.engine, "ehr")
     await (leave_plan if leaves else apply_plan)(feed.engine, "ehr", found)
 
 
@@ -348,7 +348,7 @@ async def test_what_an_addendum_brings_along_is_not_sent_again_with_the_plan_tha
         async with later.serving(settings=CAREFUL):
             await later.tell(original.study_id)
             await later.all_delivered()
-        assert await plans.waiting(engine, "ehr") == []
+        assert await plans.plan_rows(engine, "ehr") == []
         assert await kinds(later, original, added) == ["AA", "AA"]
         assert await delivered(engine) == [original.report_id, added.report_id]
 
@@ -536,7 +536,7 @@ async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
         assert (await planned(with_settings(feed, filter=ALL), limits)).adds == 2
         standing = await in_force_of(engine, "ehr")
         await engine.do(lambda: sent_unasked(standing.number, 1))
-        waiting = await plans.waiting(engine, "ehr")
+        waiting = await plans.plan_rows(engine, "ehr")
         await apply_plan(engine, "ehr", waiting[:1])
         other = with_settings(feed, filter=Filter(statuses=frozenset({"final", "addendum"})))
         assert (await planned(other, limits)).adds == 1
@@ -655,9 +655,9 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
             patched.setattr(planning, "plan_change", out_of_memory)
             await planner.begin(lease)
             await planner.look()
-            assert plan_of(await plans.waiting(engine, "ehr")) == PlanCounts()
+            assert plan_of(await plans.plan_rows(engine, "ehr")) == PlanCounts()
         await planner.look()
-        assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
+        assert plan_of(await plans.plan_rows(engine, "ehr")).critical == 1
 
 
 async def test_an_addendum_brings_along_the_report_that_an_operator_left(engine):

@@ -30,8 +30,8 @@ from gateway.fhir_api.http.permission import _OF_VERSION
 from gateway.fhir_api.search.lookups import _OF_SEEN
 from gateway.fhir_api.search.search_query import MOST_ALTERNATIVES, MOST_CLAUSES, understand
 from gateway.index.criteria import At, During, Is, Refers, Starts
-from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
-from gateway.index.value import Circumstances
+from gateway.index.parameter_lookup import PARAMETERS, TYPES, parameters_of
+from gateway.index.search_value import Circumstances
 from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
 from gateway.store.database.engine import Statement
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
@@ -49,8 +49,8 @@ from gateway.store.studies.search import (
     OF_TYPE_LIMITED,
 )
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
-from gateway.store.studies.versions import OF_CURRENT
 from gateway.store.studies.within import held_apart, in_facilities
+from gateway.store.studies.write_versions import OF_CURRENT
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: lists for operators, and tables with one or a few rows for each destination

@@ -12,7 +12,7 @@ import pytest
 from fakes.fed import fed
 from fakes.store import rows
 
-from gateway.feed.plan.planning import apply_plan
+from gateway.feed.plan.planner import apply_plan
 from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
 from gateway.store.feed import plans
@@ -215,7 +215,7 @@ async def test_what_a_plan_stopped_in_the_old_database_was_told_all_the_same_and
             await feed.until_rows(
                 "SELECT state FROM outbox", lambda found: {str(one) for (one,) in found} == {"to_stop"}
             )
-        await apply_plan(engine, "ehr", await plans.waiting(engine, "ehr"))
+        await apply_plan(engine, "ehr", await plans.plan_rows(engine, "ehr"))
         assert await outbox(engine) == [("excluded",), ("excluded",)]
         await replay(engine, known)
         assert await outbox(engine) in ([("rendered",), ("merged",)], [("merged",), ("rendered",)])

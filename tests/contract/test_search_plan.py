@@ -15,7 +15,7 @@ from fakes.store import made, write
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.criteria import Updated
 from gateway.index.keys import SEPARATOR, key
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search, search_plan, search_sql
 from gateway.store.studies.fragments import leads_by

@@ -11,12 +11,12 @@ import pytest
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.deliver.journaling import UNKEPT, HoldFeed
+from gateway.feed.deliver.feed_journal import UNKEPT, HoldFeed
 from gateway.feed.fate import fate_of, fate_place
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
-from gateway.store.feed.destinations import left, seen_there
+from gateway.store.feed.destinations import open_work_of_each, seen_there
 from gateway.store.feed.ledger import dead_letters, report_records
 
 pytestmark = pytest.mark.mostly_sqlite
@@ -96,7 +96,7 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         facts = await feed_facts(engine, watched, datetime.now(UTC))
         assert (dict(facts.dead_letters), dict(facts.held_lanes)) == ({}, {})
-        assert await left(engine, []) == []
+        assert await open_work_of_each(engine, []) == []
         async with feed.serving():
             await asyncio.sleep(0.5)
         assert not receiver.messages

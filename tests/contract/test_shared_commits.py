@@ -28,8 +28,8 @@ from gateway.store.database.engine import Engine, Statement
 from gateway.store.database.kept import decompressed
 from gateway.store.database.postgres import Postgres
 from gateway.store.intake import MOST_TOGETHER, OthersMoved, StudyCommits, StudyIntake
-from gateway.store.studies import versions
-from gateway.store.studies.versions import WrittenVersion
+from gateway.store.studies import write_versions
+from gateway.store.studies.write_versions import WrittenVersion
 
 JANE = {"patientName": "Jane Doe"}
 JANE_A = {"patientName": "Jane A Doe"}
@@ -228,8 +228,8 @@ async def test_without_the_locks_a_schedule_is_found_that_breaks_a_law(postgres_
 async def test_without_a_look_at_what_another_wrote_a_schedule_is_found_that_breaks_a_law(
     postgres_database, monkeypatch
 ):
-    unseen = Statement(versions.AT_COMMIT["postgresql"].sql.replace(versions._ALL_DONE, "true"))
-    monkeypatch.setitem(versions.AT_COMMIT, "postgresql", unseen)
+    unseen = Statement(write_versions.AT_COMMIT["postgresql"].sql.replace(write_versions._ALL_DONE, "true"))
+    monkeypatch.setitem(write_versions.AT_COMMIT, "postgresql", unseen)
     with pytest.raises(LawBroken):
         await run(postgres_database, range(1, MOST_UNTIL_RED), monkeypatch)
 

@@ -9,7 +9,7 @@ from fakes.hospital import mrn
 from fakes.hospital_source import RULES, Hospital, hl7, hospital_source, merging, msh, ordering
 from fakes.store import rows
 
-from gateway.ingest.orders import apply
+from gateway.ingest.orders import apply_loop
 from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.inbound import have_tried_again, set_aside, troubled, troubled_message
 from gateway.store.orders.numbers import changes_of, merges_of, number_text, put_study_keys
@@ -43,14 +43,14 @@ async def in_doubt(his, *numbers):
 
 def failing(monkeypatch, control_id):
     """Let the order message of that MSH-10 fail, as by a fault of the gateway."""
-    applied = apply.apply_orders
+    applied = apply_loop.apply_orders
 
     def applying(arrival, batch):
         if arrival.message.control_id == control_id:
             raise ZeroDivisionError
         return applied(arrival, batch)
 
-    monkeypatch.setattr(apply, "apply_orders", applying)
+    monkeypatch.setattr(apply_loop, "apply_orders", applying)
 
 
 async def test_messages_that_were_held_or_failed_are_listed_with_the_reason(his):

@@ -17,8 +17,8 @@ from gateway.store.database import locks
 from gateway.store.database.engine import PerDialect, Statement, ask, at_commit, instant_text
 from gateway.store.database.kept import served_version
 from gateway.store.database.postgres import Postgres
-from gateway.store.studies import versions
-from gateway.store.studies.versions import VersionWrite
+from gateway.store.studies import write_versions
+from gateway.store.studies.write_versions import VersionWrite
 
 PATIENT = "Patient/pat-1"
 LAST = Statement("SELECT address, updated FROM resource WHERE type = 'Patient' AND updated > :last ORDER BY updated")
@@ -27,7 +27,7 @@ ALL_TIME = {"since": 0, "at_low": -1, "at_high": 2**62}
 
 
 async def bodies(engine, address=PATIENT):
-    found = await engine.fetch(versions.HISTORY, address=address, before=2**62, most=100, **ALL_TIME)
+    found = await engine.fetch(write_versions.HISTORY, address=address, before=2**62, most=100, **ALL_TIME)
     return [(row[0], resource_of(row[2])["said"]) for row in found]
 
 
@@ -52,14 +52,14 @@ async def test_the_same_content_makes_no_version(engine):
     (first,) = await write(engine, made(PATIENT, "a"), now=1_000)
     assert await write(engine, made(PATIENT, "a", as_of=7), now=2_000) == []
     assert await bodies(engine) == [(1, "a")]
-    ((version, updated, *_),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    ((version, updated, *_),) = await engine.fetch(write_versions.CURRENT, address=PATIENT)
     assert (version, updated) == (1, first.updated)
 
 
 async def test_the_body_says_the_version_and_its_instant(engine):
     now = 1_767_622_814_000_001
     (written,) = await write(engine, made(PATIENT, "a"), now=now)
-    ((version, updated, *_, body, fetched),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    ((version, updated, *_, body, fetched),) = await engine.fetch(write_versions.CURRENT, address=PATIENT)
     assert resource_of(body, version, updated) == {
         "resourceType": "Patient",
         "id": "pat-1",
@@ -85,7 +85,7 @@ async def test_every_version_has_an_instant_of_its_own_though_the_clock_stands_s
 async def test_a_transaction_that_fails_gives_out_no_instant_and_no_number(engine):
     def fails():
         yield from locks.take()
-        yield from versions.write([VersionWrite([made(PATIENT, "a")])], 1_000)
+        yield from write_versions.write([VersionWrite([made(PATIENT, "a")])], 1_000)
         raise LookupError
 
     for _ in range(2):
@@ -109,10 +109,10 @@ async def test_a_suppressed_version_is_kept_with_its_faults_and_is_no_part_of_wh
     await write(engine, made(PATIENT, "a"))
     (written,) = await write(engine, made(PATIENT, "b", faults='[{"pointer":"/x","code":"c"}]'))
     assert (written.version, written.is_suppressed) == (2, True)
-    ((version, _, is_suppressed, faults, *_),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    ((version, _, is_suppressed, faults, *_),) = await engine.fetch(write_versions.CURRENT, address=PATIENT)
     assert (version, is_suppressed, faults) == (2, 1, '[{"pointer":"/x","code":"c"}]')
     assert await bodies(engine) == [(1, "a")]
-    ((*_, faults, _),) = await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=2)
+    ((*_, faults, _),) = await engine.fetch(write_versions.ONE_VERSION, address=PATIENT, version=2)
     assert faults
     assert addresses(await write(engine, made(PATIENT, "b"))) == [(PATIENT, 3)]
     assert await write(engine, made(PATIENT, "b")) == []
@@ -122,10 +122,10 @@ async def test_one_version_is_read_by_its_number(engine):
     await write(engine, made(PATIENT, "a"))
     await write(engine, made(PATIENT, "b"))
     for version, content in ((1, "a"), (2, "b")):
-        ((number, _, _, body),) = await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=version)
+        ((number, _, _, body),) = await engine.fetch(write_versions.ONE_VERSION, address=PATIENT, version=version)
         assert (number, resource_of(body)["said"]) == (version, content)
-    assert not await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=3)
-    assert not await engine.fetch(versions.ONE_VERSION, address="Patient/pat-2", version=1)
+    assert not await engine.fetch(write_versions.ONE_VERSION, address=PATIENT, version=3)
+    assert not await engine.fetch(write_versions.ONE_VERSION, address="Patient/pat-2", version=1)
 
 
 async def test_history_is_of_a_window_newest_first_and_page_by_page(engine):
@@ -134,8 +134,8 @@ async def test_history_is_of_a_window_newest_first_and_page_by_page(engine):
 
     async def told(most=100, before=2**62, **window):
         within = {"address": PATIENT, **ALL_TIME, **window}
-        history = await engine.fetch(versions.HISTORY, before=before, most=most, **within)
-        ((count,),) = await engine.fetch(versions.COUNT_VERSIONS, **within)
+        history = await engine.fetch(write_versions.HISTORY, before=before, most=most, **within)
+        ((count,),) = await engine.fetch(write_versions.COUNT_VERSIONS, **within)
         return [row[0] for row in history], count
 
     assert await told() == ([5, 4, 3, 2, 1], 5)
@@ -143,8 +143,8 @@ async def test_history_is_of_a_window_newest_first_and_page_by_page(engine):
     assert await told(most=2, before=4) == ([3, 2], 5)
     assert await told(since=3_000) == ([5, 4, 3], 3)
     assert await told(at_low=2_500, at_high=4_000) == ([3, 2], 2)  # version 4 was not current before 4,000
-    assert await engine.fetch(versions.HAS_RESOURCE, address=PATIENT)
-    assert not await engine.fetch(versions.HAS_RESOURCE, address="Patient/pat-2")
+    assert await engine.fetch(write_versions.HAS_RESOURCE, address=PATIENT)
+    assert not await engine.fetch(write_versions.HAS_RESOURCE, address="Patient/pat-2")
 
 
 async def test_a_new_version_is_found_by_its_own_rows_and_no_longer_by_the_old_ones(engine):
@@ -164,7 +164,7 @@ async def test_rows_are_made_anew_on_request_though_the_content_is_the_same(engi
 
 async def test_the_resources_of_an_owner_are_listed(engine):
     await write(engine, made("Observation/o-1", owner="stu_1"), made("Observation/o-2", owner="stu_2"))
-    assert [row[0] for row in await engine.fetch(versions.OWNED, owner="stu_1")] == ["Observation/o-1"]
+    assert [row[0] for row in await engine.fetch(write_versions.OWNED, owner="stu_1")] == ["Observation/o-1"]
 
 
 async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_twice(engines):
@@ -210,7 +210,7 @@ async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_th
 
     def slowly():
         yield from locks.take()
-        yield from versions.write([VersionWrite([slow])], 5_000)
+        yield from write_versions.write([VersionWrite([slow])], 5_000)
         yield from at_commit(PerDialect({"postgresql": Statement("SELECT pg_sleep(0.2)")}))
 
     other = Postgres(postgres_database)
@@ -219,7 +219,7 @@ async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_th
         await asyncio.sleep(0.1)
         (second,) = await write(other, fast, now=1)
         await first
-    ((_, earlier, *_),) = await postgres_engine.fetch(versions.CURRENT, address=slow.address)
+    ((_, earlier, *_),) = await postgres_engine.fetch(write_versions.CURRENT, address=slow.address)
     assert earlier < second.updated
 
 
@@ -270,7 +270,7 @@ async def test_a_row_of_an_earlier_release_is_served_as_it_was_and_rerender_shor
     (written,) = await write(engine, made(PATIENT, "a" * 200))
     plain = made(PATIENT, "a" * 200).body(1, written.updated)
     await engine.do(lambda: ask(Statement("UPDATE version SET body = :plain"), plain=plain))
-    ((version, updated, *_, body, _),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    ((version, updated, *_, body, _),) = await engine.fetch(write_versions.CURRENT, address=PATIENT)
     assert served_version(body, version, updated) == bytes(body) == plain
     assert await write(engine, made(PATIENT, "a" * 200)) == []
     assert await rows(engine, "SELECT body FROM version") == [(plain,)]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.checks import config
 from gateway.demo.stage import demo_site
-from gateway.runtime.words import SANDBOX_API_KEY
+from gateway.runtime.command_words import SANDBOX_API_KEY
 from gateway.sandbox.upstream import SandboxOptions
 from gateway.settings import Configuration, load
 

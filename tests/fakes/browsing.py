@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from gateway.app import create_app
 from gateway.console.pages import PAGES
+from gateway.runtime.command_words import API, CONSOLE
 from gateway.runtime.serving import listening_socket, running
-from gateway.runtime.words import API, CONSOLE
 from gateway.settings import Configuration
 
 CHROMIUM = shutil.which("chromium")

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.app import create_app
 from gateway.auth.console_gate import ContentPolicy, Refused, Role, SignedIn, console_headers
 from gateway.console.pages import PAGES
-from gateway.runtime.words import API, CONSOLE
+from gateway.runtime.command_words import API, CONSOLE
 from gateway.settings import Configuration
 
 ORIGIN = "http://127.0.0.1:8800"

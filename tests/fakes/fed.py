@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.feed_journal import UNKEPT, Journal
 from gateway.feed.payload import PayloadKind
 from gateway.ingest import Fetched, Pipeline
 from gateway.routing import Destination, Filter, Mllp, Retry, Routes

@@ -31,7 +31,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed import messages
-from gateway.store.feed.leases import Lease, Leases, held
+from gateway.store.feed.leases import Lease, Leases, check_lease
 from mappings.sections import cut
 
 # The patterns compiled on first use take longer than the life of a process here
@@ -148,7 +148,7 @@ def _freezing(step: Any) -> Any:
     """Return a step that locks the lease, and stops this process before anything else."""
 
     def frozen(lease: Lease, results: Any, claims: Any, now: int) -> Any:
-        yield from held(lease)
+        yield from check_lease(lease)
         if claims:
             os.kill(os.getpid(), signal.SIGSTOP)
         return (yield from step(lease, results, claims, now))

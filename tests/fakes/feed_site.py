@@ -17,7 +17,7 @@ from fakes.store import rows
 
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.journaling import UNKEPT, Journaling
+from gateway.feed.deliver.feed_journal import UNKEPT, FeedJournal
 from gateway.ingest import assembly
 from gateway.routing import routes_of
 from gateway.runtime.loops import alongside
@@ -111,7 +111,7 @@ class FeedSite:
             leases = Leases(engine, "one", 6)
             enabled = [one for one in routes.destinations if one.is_enabled]
             makings = [DueRenderer(engine, configuration.site, one, Metrics()) for one in enabled]
-            kept = Journaling(
+            kept = FeedJournal(
                 engine, self.folder, [one.name for one in enabled], configuration.site.site_key, Metrics()
             )
             notes = kept if journal else UNKEPT

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.runtime.words import SANDBOX_API_KEY
+from gateway.runtime.command_words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 
 ROOT = Path(__file__).parents[2]

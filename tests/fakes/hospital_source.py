@@ -9,7 +9,7 @@ from fakes.bringing import free_address
 from fakes.hospital import AUTHORITIES, CITY
 from fakes.store import rows
 
-from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.apply_loop import Applying
 from gateway.ingest.orders.inbox import new_inbound
 from gateway.ingest.orders.sources import HospitalSource, authority_of
 from gateway.runtime import clock

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.auth.key_set_url import KeySetUnreachable
+from gateway.auth.key_set_fetch import KeySetUnreachable
 from gateway.runtime import clock
 
 ISSUER = "https://login.hospital.example/realms/staff"

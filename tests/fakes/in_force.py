@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from gateway.feed.plan.planning import Planner, apply_plan
+from gateway.feed.plan.planner import Planner, apply_plan
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination
 from gateway.routing.filter import Ignore
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.plans import in_force_of, plan_made, put_in_force, waiting
+from gateway.store.feed.plans import in_force_of, plan_made, plan_rows, put_in_force
 
 
 async def always_in_force(
@@ -34,4 +34,4 @@ async def plan_applied(engine: Engine, destination: Destination) -> None:
     assert lease is not None
     await Planner(engine, destination, (), Feed(unasked_messages=0)).begin(lease)
     await leases.give_back(lease)
-    await apply_plan(engine, destination.name, await waiting(engine, destination.name))
+    await apply_plan(engine, destination.name, await plan_rows(engine, destination.name))

@@ -13,7 +13,7 @@ from fakes.criteria import found
 from gateway.index.extract import rows
 from gateway.index.intervals import interval
 from gateway.index.reading import asked
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from mappings.codes import CANONICAL
 from mappings.fhir.extensions import extension_url
 

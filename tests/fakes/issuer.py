@@ -15,7 +15,7 @@ from gateway.auth.access import access_of
 from gateway.auth.bearer import BearerGate
 from gateway.auth.external import External, external
 from gateway.auth.external_token import TokenRules
-from gateway.auth.key_set_url import KeySetUnreachable
+from gateway.auth.key_set_fetch import KeySetUnreachable
 from gateway.auth.smart_configuration import SmartConfiguration
 from gateway.fhir_api.http.outcome import error_response
 from gateway.settings import Settings

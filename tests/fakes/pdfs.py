@@ -20,7 +20,7 @@ from gateway.ingest import Fetched, Ingested, Pipeline
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine, Statement, ask, micros
 from gateway.store.stored_reports import PdfClaim, Pdfs, Untold, WantedPdf
-from gateway.store.studies.versions import CURRENT
+from gateway.store.studies.write_versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.patient.identifiers import fhir_id
 

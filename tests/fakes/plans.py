@@ -12,7 +12,7 @@ from fakes.store import made, write
 from sqlalchemy import LargeBinary, Text
 
 from gateway.index.keys import SEPARATOR
-from gateway.index.parameters import TYPES, parameters_of
+from gateway.index.parameter_lookup import TYPES, parameters_of
 from gateway.store.database.engine import Statement, ask_each
 from gateway.store.database.schema import METADATA
 from gateway.store.studies.shared_terms import KEYS, set_of

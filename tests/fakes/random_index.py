@@ -27,7 +27,7 @@ from gateway.index.extract import LONGEST, Rows, Term
 from gateway.index.keys import key as key_of
 from gateway.store.studies import shared_terms
 from gateway.store.studies.search_sql import Search, Sort
-from gateway.store.studies.versions import RenderedVersion
+from gateway.store.studies.write_versions import RenderedVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
 # Keys of text terms, of reference terms, of moments, of the first type; those of the next one are so much larger

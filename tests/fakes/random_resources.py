@@ -11,7 +11,7 @@ from typing import Any
 
 from fakes.naive_search import BASE, CODE_SYSTEMS, ELEMENTS, EVERY, LOINC, STUDIES, TRUTHS, Json
 
-from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.parameter_lookup import PARAMETERS, parameter
 from gateway.index.sorting import sort_keys_of
 from mappings.codes import CANONICAL
 

@@ -13,9 +13,9 @@ from gateway.store.database.engine import Engine, Statement
 from gateway.store.database.kept import decompressed, served_version, stored_version
 from gateway.store.database.schema import METADATA
 from gateway.store.intake import committed
-from gateway.store.studies import versions
+from gateway.store.studies import write_versions
 from gateway.store.studies.search_sql import for_dialect
-from gateway.store.studies.versions import RenderedVersion, VersionWrite
+from gateway.store.studies.write_versions import RenderedVersion, VersionWrite
 
 _INSTANTS = Statement(
     "SELECT r.address, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
@@ -89,7 +89,7 @@ async def write(engine: Engine, *resources: RenderedVersion, now: int = 1, reind
 
     def work():
         yield from locks.take()
-        return (yield from versions.write([VersionWrite(resources, reindex)], now))
+        return (yield from write_versions.write([VersionWrite(resources, reindex)], now))
 
     (written,) = await committed(engine, work)
     found = await engine.fetch(_INSTANTS, addresses=json.dumps([one.address for one in written]))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.convert import Conversion, Request, convert, read
-from mappings.hl7v2.rules import Broken, check_rules
+from mappings.hl7v2.receiver_rules import Broken, check_rules
 from mappings.model import Study
 from mappings.patient.identifiers import is_doubtful, is_placeholder
 from mappings.profile import RECEIVERS, AssigningAuthority, Directory, Provider, Receiver, parse_site, receiver

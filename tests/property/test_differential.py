@@ -15,8 +15,8 @@ from fakes.store import made, write
 
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
-from gateway.index.parameters import TYPES, parameters_of
-from gateway.index.value import Circumstances
+from gateway.index.parameter_lookup import TYPES, parameters_of
+from gateway.index.search_value import Circumstances
 from gateway.store.studies import search, search_plan
 from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value

@@ -37,7 +37,7 @@ from gateway.feed.operator.explain import Question, explain
 from gateway.feed.operator.replay import Replay
 from gateway.feed.operator.show import WantedMessages, show
 from gateway.feed.operator.status import status
-from gateway.feed.plan.planning import Planner, apply_plan, leave_plan
+from gateway.feed.plan.planner import Planner, apply_plan, leave_plan
 from gateway.ingest.control_queue import ControlWork
 from gateway.routing import Filter, Scope, routes_of
 from gateway.runtime.errors import ConfigError
@@ -170,10 +170,10 @@ class Site:
         return await Leases(self.feed.engine, "one", 600).take(name)
 
     async def apply(self, name: str) -> None:
-        await apply_plan(self.feed.engine, name, await plans.waiting(self.feed.engine, name))
+        await apply_plan(self.feed.engine, name, await plans.plan_rows(self.feed.engine, name))
 
     async def leave_plan(self, name: str) -> None:
-        await leave_plan(self.feed.engine, name, await plans.waiting(self.feed.engine, name))
+        await leave_plan(self.feed.engine, name, await plans.plan_rows(self.feed.engine, name))
 
     async def make(self, name: str) -> None:
         maker = DueRenderer(self.feed.engine, self.feed.settings, self.destination(name), Metrics())

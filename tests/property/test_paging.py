@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gateway.fhir_api.search.paging import BEGINNING, PagePosition, page
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 
 WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), "http://gateway.example/fhir")
 NOW = 1_767_225_600_000_000

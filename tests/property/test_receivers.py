@@ -11,7 +11,7 @@ from fakes.wire_strategies import report_texts
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mappings.hl7v2.rules import Occasion, check_rules, contradictions, occasions, written
+from mappings.hl7v2.receiver_rules import Occasion, check_rules, contradictions, occasions, written
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import RECEIVERS, Receiver, conflicts, receiver, switches
 from mappings.sections import cut

@@ -16,7 +16,7 @@ from fakes.scale import SEARCHES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.index.parameters import EVERY, TYPES, parameters_of
+from gateway.index.parameter_lookup import EVERY, TYPES, parameters_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

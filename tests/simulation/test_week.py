@@ -20,7 +20,7 @@ from fakes.hospitals.week import LawBroken, Troubles, Week
 from fakes.simulation.loops import Scheduler
 
 from gateway.feed.alerts.monitor import AlertMonitor
-from gateway.feed.deliver.journaling import Journaling
+from gateway.feed.deliver.feed_journal import FeedJournal
 
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
 BEGINS, HOURS = 7 * HOUR, 3.5
@@ -57,10 +57,10 @@ def test_every_trouble_of_the_morning_is_met(ran):
 
 @pytest.mark.soak
 def test_a_database_restored_without_a_look_at_the_journal_is_found_out(migrated_sqlite, tmp_path, monkeypatch):
-    async def unseen(journal: Journaling) -> None:
+    async def unseen(journal: FeedJournal) -> None:
         await journal._open() if journal._file is None else None
 
-    monkeypatch.setattr(Journaling, "_compare", unseen)
+    monkeypatch.setattr(FeedJournal, "_compare", unseen)
     with pytest.raises(LawBroken, match=rf"seed {SEED}: .*(other bytes|says again|sent again)"):
         morning(migrated_sqlite, tmp_path).run()
 

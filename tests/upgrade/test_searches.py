@@ -11,7 +11,7 @@ from fakes.old_release import PORTS, WEBHOOK_KEY, load, old_releases, query
 
 from gateway.fhir_api.search.search_query import Query
 from gateway.fhir_api.search.unindexed import unindexed
-from gateway.index.parameters import OWN_COLUMNS, PARAMETERS
+from gateway.index.parameter_lookup import OWN_COLUMNS, PARAMETERS
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.studies.short_values import short_value
 

@@ -28,7 +28,7 @@ from fakes.gateway_process import ROOT, SITE_KEY, site_file
 from fakes.old_release import PORTS, STORES, WEBHOOK_KEY, Json, OldRelease, postgres_text, query, sqlite_text
 
 from gateway.runtime import clock
-from gateway.runtime.words import SANDBOX_API_KEY
+from gateway.runtime.command_words import SANDBOX_API_KEY
 from gateway.sandbox.receiver import MllpReceiver
 
 _API = "/v1/autoScribe"

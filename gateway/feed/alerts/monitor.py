@@ -51,8 +51,8 @@ from gateway.store.feed.alerts import (
     unrouted,
 )
 from gateway.store.feed.cancelled_reports import open_items
-from gateway.store.feed.destinations import left
-from gateway.store.feed.leases import Leases, standing
+from gateway.store.feed.destinations import open_work_of_each
+from gateway.store.feed.leases import Leases, lease_standings
 from gateway.store.studies.crawling import StoredCursors, read_record
 
 MOST_STUDIES: Final = 20
@@ -207,15 +207,15 @@ class AlertMonitor:
         now = micros(clock.now())
         keys = sorted(before.keys() | alerts_now.keys())
         current = {key: updated_alert(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
-        await self._keep(before, current)
+        await self._store_changed(before, current)
         reported = dict(current)
         for report in await self._posted([one for alert in current.values() for one in news(alert, self._hooks, now)]):
             key = report.alert.code, report.alert.destination
             reported[key] = replace(report, alert=reported[key]).posted()
-        await self._keep(current, reported)
+        await self._store_changed(current, reported)
         return list(alerts_now.values())
 
-    async def _keep(self, before: Mapping[Key, StandingAlert], after: Mapping[Key, StandingAlert]) -> None:
+    async def _store_changed(self, before: Mapping[Key, StandingAlert], after: Mapping[Key, StandingAlert]) -> None:
         """Store the changed alerts: before they are posted, and afterwards with the addresses that accepted them."""
         known = {hook.name for hook in self._hooks}
         changed = []
@@ -268,7 +268,7 @@ class AlertMonitor:
             yield Alert(CANCELLED.code, "", len(items), cases, mild=mild)
         if not_listed := (await read_record(StoredCursors(self._engine))).not_listed:
             yield Alert(NOT_LISTED.code, "", not_listed)
-        for gone in await left(self._engine, [one.name for one in self._destinations], MOST):
+        for gone in await open_work_of_each(self._engine, [one.name for one in self._destinations], MOST):
             if not gone.is_served:
                 yield Alert(LEFT_OPEN.code, gone.name, gone.open)
 
@@ -277,7 +277,7 @@ class AlertMonitor:
 
         A destination with a stored `not-served` alert counts as unserved for longer than a minute already.
         """
-        served, now = {one.name for one in await standing(self._engine) if one.holder}, clock.monotonic()
+        served, now = {one.name for one in await lease_standings(self._engine) if one.holder}, clock.monotonic()
         names = [one.name for one in self._destinations if one.name not in served]
         told = {name: now - 2 * UNSERVED for name in names if (NOT_SERVED, name) in before}
         self._unserved = {name: self._unserved.get(name, told.get(name, now)) for name in names}

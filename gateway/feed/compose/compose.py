@@ -43,10 +43,10 @@ from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow, Wai
 from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
 from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import oru_of, renderings_of_all
+from mappings.hl7v2.receiver_rules import check_rules
 from mappings.hl7v2.rendering import AskedMessage, Outline, Rendering, outline, outline_of, rendering
-from mappings.hl7v2.rules import check_rules
 from mappings.issues import MappingIssue, Severity
-from mappings.life.changes import told
+from mappings.life.changes import carried_digest
 from mappings.model import Cause, Reported
 from mappings.patient.identifiers import message_control_id
 from mappings.profile import Site
@@ -189,7 +189,7 @@ class _RoundComposer:
             settled = SettledRow(row.number, "held", held) if held else SettledRow(row.number, "nothing", reason)
             return settled, _codes(issues, "warning")
         drawn = outline_of(made, cause)
-        digest = told(known.study, cause, drawn.report_ids, is_withdrawn=known.facts.is_withdrawn)
+        digest = carried_digest(known.study, cause, drawn.report_ids, is_withdrawn=known.facts.is_withdrawn)
         if unsent := self._settled(row, cause, drawn, digest):
             return unsent, []
         rule_issues = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]

@@ -25,8 +25,8 @@ from gateway.store.feed.outbox import ComposedStudy, WaitingRow
 from mappings.codes import CHARSETS
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 from mappings.hl7v2.received import Received, Unreadable, differences, placed, read, segments, with_control_id
+from mappings.hl7v2.receiver_rules import check_rules
 from mappings.hl7v2.rendering import pdf_number
-from mappings.hl7v2.rules import check_rules
 from mappings.profile import Receiver, Site
 from mappings.values.text import printable
 

@@ -152,7 +152,7 @@ class DueRenderer:
             return 0  # until the journal is replayed, it is unknown which messages were sent
         await self._end_waits(lease)
         due = await self._outbox.due(name, clock.now(), AT_ONCE)
-        return sum([await self._of(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
+        return sum([await self._compose_studies(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
 
     async def _end_waits(self, lease: Lease) -> None:
         """Stop waiting for orders that have not come in time: their rows are composed now (D48)."""
@@ -163,7 +163,7 @@ class DueRenderer:
                 ends = partial(retry_held_of, lease, study_ids, ORDER_AWAITED, micros(clock.now()))
                 await self.engine.do(ends)
 
-    async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
+    async def _compose_studies(self, lease: Lease, study_ids: Sequence[str]) -> int:
         """Compose the messages of these studies and store them in one commit; return the number of studies done."""
         due, span = await self._due(study_ids), await doubtful_span(self.engine, self.destination.name)
         asked = [await self._asked(lease, *one, span) for one in zip(due, await _computed(_known, due), strict=True)]
@@ -184,7 +184,7 @@ class DueRenderer:
         numbers = await self.engine.do(partial(store_composed, lease, composed_studies, micros(clock.now())))
         for known, stored in zip(composed_studies, numbers, strict=True):
             if stored is not None:  # None: the study changed meanwhile, and the next round composes it
-                self._say(known, len(stored))
+                self._report(known, len(stored))
         return sum(stored is not None for stored in numbers)
 
     async def _due(self, study_ids: Sequence[str]) -> list[_Due]:
@@ -228,7 +228,7 @@ class DueRenderer:
             _Asked(due.study_id, StudyRound(known, due.revision, due.sent, clock.now(), before), rows) if rows else None
         )
 
-    def _say(self, made: ComposedStudy, messages_made: int) -> None:
+    def _report(self, made: ComposedStudy, messages_made: int) -> None:
         """Log and count the composed messages."""
         name, study_id = self.destination.name, made.study_id
         get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)

@@ -18,12 +18,12 @@ from gateway.feed.compose.render_due import TOGETHER, DueRenderer
 from gateway.feed.deliver.channel import channel
 from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.feed.deliver.delivery_results import DeliveryResults, UnwrittenResults
-from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.feed_journal import UNKEPT, Journal
 from gateway.feed.deliver.late_acks import LateAcks, ack_listener
 from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.sender import Sender
-from gateway.feed.plan.planning import Planner
+from gateway.feed.plan.planner import Planner
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError

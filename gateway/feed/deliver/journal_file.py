@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gateway.feed.deliver.journal import Header, JournalContents, encoded, read
+from gateway.feed.deliver.journal_lines import Header, JournalContents, encoded, read
 from gateway.runtime.own_file import MOST_SLOTS, PRIVATE, flush_folder, locked_slot
 
 MOST: Final = 64 * 2**20  # bytes of a file; with the file before it, at least about 100,000 messages

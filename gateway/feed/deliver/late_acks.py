@@ -21,7 +21,7 @@ from typing import Final
 
 from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.feed.deliver.delivery_results import DeliveryResults
-from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.feed_journal import UNKEPT, Journal
 from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadKind, Receipt
 from gateway.mllp.caller import Caller

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.feed.deliver.channel import Channel
 from gateway.feed.deliver.delivery_results import UnwrittenResults
-from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.feed_journal import UNKEPT, Journal
 from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.outcome import SendOutcomes

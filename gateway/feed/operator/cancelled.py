@@ -25,9 +25,9 @@ from gateway.store.feed.cancelled_reports import (
     ItemChanged,
     item_of,
     items_of_studies,
-    left,
+    leave_cancelled,
     open_items,
-    withdrawn,
+    withdraw_cancelled,
 )
 from gateway.store.feed.outbox import study_of
 
@@ -70,7 +70,7 @@ async def withdraw(configuration: Configuration, report: str, reason: str, say: 
             say("nothing is withdrawn: --dry-run")
             return 0
         try:
-            await engine.do(partial(withdrawn, about, reason, micros(clock.now())))
+            await engine.do(partial(withdraw_cancelled, about, reason, micros(clock.now())))
         except ItemChanged:
             say(f"{item.report_id} {_CHANGED}")
             return 1
@@ -102,7 +102,7 @@ async def leave(configuration: Configuration, report: str, reason: str, say: Say
             say("nothing is left: --dry-run")
             return 0
         try:
-            await engine.do(partial(left, item, reason, micros(clock.now())))
+            await engine.do(partial(leave_cancelled, item, reason, micros(clock.now())))
         except ItemChanged:
             say(f"{item.report_id} {_CHANGED}")
             return 1

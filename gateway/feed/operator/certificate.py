@@ -42,7 +42,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant_text, moment
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.destinations import OpenWork, left
+from gateway.store.feed.destinations import OpenWork, open_work_of_each
 from gateway.store.feed.ledger import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.outbox import signed_within
 from gateway.store.studies.crawling import erased_among
@@ -301,7 +301,7 @@ async def certificate(
     made = await make_certificate(configuration, engine, destinations_named(configuration, name), span, read)
     if name is None:
         known = {each for one in made.accounts for each in (one.place.label, one.place.name)}
-        made.left += await left(engine, known)
+        made.left += await open_work_of_each(engine, known)
     return made
 
 

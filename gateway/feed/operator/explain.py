@@ -27,7 +27,13 @@ from gateway.feed.operator.arguments import (
     unnoted,
     wrong,
 )
-from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
+from gateway.feed.operator.field_sources import (
+    ExplainedMapping,
+    FieldExplanation,
+    explain_every_field,
+    explain_field,
+    map_and_trace,
+)
 from gateway.feed.operator.show import HeldAt, OrderMatch, order_matches, short
 from gateway.routing import Destination, routes_of
 from gateway.routing.preview import PreviewRequest
@@ -80,7 +86,7 @@ class Explanation(CommandAnswer):
     receiver: str
     destination: str | None
     fates: tuple[ReportFate, ...]
-    fields: tuple[Explained, ...]
+    fields: tuple[FieldExplanation, ...]
     cut: tuple[CutLine, ...] | None = field(default=None, metadata={"key": "lines", **LEFT_OUT})
     sent: tuple[SentVersions, ...] | None = field(default=None, metadata=LEFT_OUT)
     order: OrderMatch | None = field(default=None, metadata=LEFT_OUT)
@@ -241,7 +247,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _To:
+class _MappedFor:
     """Receiver to map for, with the site profile adapted to its destination."""
 
     receiver: Receiver
@@ -260,7 +266,7 @@ async def explain(
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached; nothing is returned, since the audit could not be written.
     """
-    to = _to(configuration, question.at)
+    to = _mapped_for(configuration, question.at)
     report_id = id_of(question.report_id)
     if to.destination is not None and question.at:
         question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
@@ -279,7 +285,7 @@ async def explain(
         to.receiver.name,
         to.destination.name if to.destination else None,
         tuple(await _fates(configuration, engine, study, question.at)),
-        (explained(mapping, question.name),) if question.name else tuple(every(mapping)),
+        (explain_field(mapping, question.name),) if question.name else tuple(explain_every_field(mapping)),
         tuple(mapping.cut) if question.name in _CUT else None,
         await _sent(engine, study, mapping, question) if question.sent else None,
         (await order_matches(engine, [study.study_id])).get(study.study_id),
@@ -294,18 +300,18 @@ async def _fates(configuration: Configuration, engine: Engine, stored: StoredStu
     return [one for one in every if one.report_id == stored.report_id and at in {None, one.place.name}]
 
 
-def _to(configuration: Configuration, at: str | None) -> _To:
+def _mapped_for(configuration: Configuration, at: str | None) -> _MappedFor:
     """Return the named destination, or the only enabled one; else a receiver with the generic profile."""
     enabled = [one for one in routes_of(configuration).destinations if one.is_enabled]
     destination = (
         destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
     )
     if destination is None:
-        return _To(configuration.site.receiver(_USUAL), configuration.site, None)
-    return _To(destination.receiver, destination.site(configuration.site), destination)
+        return _MappedFor(configuration.site.receiver(_USUAL), configuration.site, None)
+    return _MappedFor(destination.receiver, destination.site(configuration.site), destination)
 
 
-async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMapping:
+async def _made(engine: Engine, stored: StoredStudy, to: _MappedFor) -> ExplainedMapping:
     """Map the stored study for the receiver, and trace the report's fields."""
     kept = stored.kept()
     facts = kept.facts

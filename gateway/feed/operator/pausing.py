@@ -26,8 +26,8 @@ from gateway.ingest.assembly import store_for_command
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock
+from gateway.runtime.command_words import HeldAs
 from gateway.runtime.progress import through
-from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Steps, ask, micros

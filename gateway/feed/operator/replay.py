@@ -30,7 +30,7 @@ from gateway.store.database.facts import noted
 from gateway.store.database.kept import Kept, kept
 from gateway.store.database.locks import REVISION
 from gateway.store.feed.destinations import origin
-from gateway.store.feed.leases import locked
+from gateway.store.feed.leases import lock_destination
 from gateway.store.feed.ledger import dead_letters, report_records
 from gateway.store.feed.messages import ALTERED
 from gateway.store.feed.moves import MOVED
@@ -56,7 +56,7 @@ from gateway.store.feed.outbox import (
     undated,
 )
 from gateway.store.feed.states import MessageState
-from gateway.store.known_study import STUDY, told
+from gateway.store.known_study import STUDY, reports_sent
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 from mappings.values.dates import parse_instant
@@ -230,7 +230,7 @@ class Replay:
         if not rows:
             return
         known = await asyncio.to_thread(kept, rows[0][2])
-        already = (await told(self._engine, study_id)).get(name, set())
+        already = (await reports_sent(self._engine, study_id)).get(name, set())
         was_taken = await accepted_reports(self._engine, name, study_id)
         resends = self._resends(known, report_ids, already, was_taken)
         self._count(known, resends)
@@ -397,7 +397,7 @@ def _became(
 ) -> Steps[list[tuple[LaneMessage, str]]]:
     """Queue the messages of one study again; return each message with `sent` or its reason of refusal."""
     name = again.destination.name
-    yield from locked(name)
+    yield from lock_destination(name)
     stored = yield from lane(name, study_id)
     is_waiting = yield from is_to_be_made(name, study_id)
     wanted = _wanted(stored, again, report_ids)

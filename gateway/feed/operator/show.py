@@ -25,7 +25,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, Steps, instant, micros, moment
 from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import known_as
-from gateway.store.feed.leases import standing
+from gateway.store.feed.leases import lease_standings
 from gateway.store.feed.ledger import (
     ShownMessage,
     messages_of_study,
@@ -405,7 +405,7 @@ async def _destinations(configuration: Configuration, engine: Engine, at: str | 
         ConfigError: there never was a destination named `at`.
     """
     known = [one.name for one in routes_of(configuration).destinations]
-    names = list(dict.fromkeys([*known, *(one.name for one in await standing(engine))]))
+    names = list(dict.fromkeys([*known, *(one.name for one in await lease_standings(engine))]))
     if at is not None and at not in names:
         raise wrong(at, "no destination has this name", f"Destinations are {', '.join(names) or 'none'}.")
     return names if at is None else [at]

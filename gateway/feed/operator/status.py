@@ -25,7 +25,7 @@ from gateway.store.feed import plans
 from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
-from gateway.store.feed.leases import LeaseStanding, standing
+from gateway.store.feed.leases import LeaseStanding, lease_standings
 from gateway.store.feed.ledger import HeldRow, dead_letters, last_ack, stock, unrouted_before_start
 from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
@@ -172,7 +172,7 @@ async def status(engine: Engine, configuration: Configuration, *, counts_open: b
     """
     routes = routes_of(configuration)
     now = micros(clock.now())
-    stands = {one.name: one for one in await standing(engine)}
+    stands = {one.name: one for one in await lease_standings(engine)}
     known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
     configured = {*known, *(one.name for one in routes.destinations)}
     names = [*known, *(name for name in await names_of(engine) if name not in configured)]
@@ -259,13 +259,13 @@ async def _standing(
     engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]
 ) -> SettingsStanding:
     in_force = await in_force_of(engine, name)
-    plan = plan_of(await plans.waiting(engine, name))
+    plan = plan_of(await plans.plan_rows(engine, name))
     own = wanted(known.terms, ignores).digest if known is not None else ""
     is_open = known is not None and known.is_enabled and (in_force is None or in_force.planned is None)
     return SettingsStanding(
         instant(in_force.since) if in_force else None,
         in_force is not None and own not in {"", in_force.digest},
-        await plans.undecided(engine, name) if is_open else 0,
+        await plans.count_undecided(engine, name) if is_open else 0,
         tuple(sorted(await unplanned(engine, name))[:MOST_LANES]),
         plan if plan.size else None,
     )

@@ -1,6 +1,6 @@
 """Count the reports in a plan (the effect of changed settings): reports to send, to stop, and to send again.
 
-Carries out no clause of a standard; decision D37. gateway/feed/plan/planning.py makes plans, and applies them.
+Carries out no clause of a standard; decision D37. gateway/feed/plan/planner.py makes plans, and applies them.
 Proved by tests/contract/test_planning.py.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from gateway.routing.plan import RESENT
+from gateway.routing.plan_study import RESENT
 from gateway.settings.feed import Feed
 from gateway.store.feed.plans import PLANNED, TO_STOP, PlannedRow
 

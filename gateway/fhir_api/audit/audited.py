@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Scope
 from gateway.audit.audit_entry import EntryKind
 from gateway.fhir_api.audit.shown import SHOWN, Shown
 from gateway.fhir_api.audit.trail import AuditTrail
-from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, of_error, request_id
+from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, issue_of_error, request_id
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.request_errors import BadRequest, RequestError
 
@@ -72,7 +72,7 @@ class RouteAudit:
 
     def note_failure(self, trail: AuditTrail, scope: Scope, error: Exception) -> None:
         """Write the audit entry of a request that failed, as `note` does."""
-        status, issue = of_error(error)
+        status, issue = issue_of_error(error)
         self.note(trail, scope, status, issue.detail)
 
 

@@ -29,7 +29,7 @@ from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import alongside

@@ -22,7 +22,7 @@ from gateway.fhir_api.definitions.own_codes import COMMANDS, MAPPING_CODES, erro
 from gateway.fhir_api.http.outcome import ERRORS, MAPPING_ISSUES
 from gateway.fhir_api.served import OPERATIONS, Operation
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from mappings import codes
 from mappings.fhir.extensions import OWN_EXTENSIONS, OwnExtension, code_system_url, extension_url
 

@@ -83,7 +83,7 @@ class Issue:
         return made
 
 
-def of_mapping(issue: MappingIssue, whose: str) -> Issue:
+def issue_of_mapping(issue: MappingIssue, whose: str) -> Issue:
     """Convert a mapping issue (D4); `whose` names the study or resource that its pointer lies in."""
     code = "informational" if issue.severity == "information" else "processing"
     return Issue(
@@ -102,7 +102,7 @@ def canonical_of(scope: Scope) -> str:
     return str(serving.site.canonical) if serving is not None else CANONICAL
 
 
-def of_error(error: Exception) -> tuple[int, Issue]:
+def issue_of_error(error: Exception) -> tuple[int, Issue]:
     """Return the HTTP status and issue of an exception; a foreign exception shows no detail of its own."""
     if isinstance(error, RequestError):
         return error.http_status, Issue(
@@ -125,7 +125,7 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
 
     A client that accepts no offered format gets JSON.
     """
-    status, issue = of_error(error)
+    status, issue = issue_of_error(error)
     headers = {"X-Request-Id": request_id}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         wait = error.retry_after if isinstance(error, UpstreamError) else None
@@ -167,7 +167,7 @@ class Outcomes:
 
 
 def _log(error: Exception, scope: Scope, request_id: str) -> None:
-    status, issue = of_error(error)
+    status, issue = issue_of_error(error)
     fields = {"route": scope.get(ROUTE, "none"), "method": scope["method"], "status": int(status), "code": issue.detail}
     if isinstance(error, UpstreamError) and error.request_id:
         fields["upstream_request_id"] = error.request_id

@@ -20,7 +20,7 @@ from gateway.fhir_api.search.result_parameters import includes_of, revincludes_o
 from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import BY_TYPE, OF_REPORTS
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 from gateway.store.studies.search import current
 from mappings.patient.identifiers import role_id, upstream_id
 

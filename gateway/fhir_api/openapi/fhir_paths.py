@@ -18,7 +18,7 @@ from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.http.query import FORM, MAX_NAME_LENGTH, NAME, PAGE, RESULT_PARAMETERS
 from gateway.fhir_api.http.summary import SUMMARIES
 from gateway.fhir_api.openapi.examples import RECEIVER, SINCE, Examples
-from gateway.fhir_api.operations.addendum import ACTS
+from gateway.fhir_api.operations.addendum_steps import ACTS
 from gateway.fhir_api.operations.hl7v2 import ER7
 from gateway.fhir_api.operations.idempotency import HEADER
 from gateway.fhir_api.search.result_parameters import VALUES
@@ -33,7 +33,7 @@ from gateway.fhir_api.served import (
     Served,
 )
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import parameters_of
+from gateway.index.parameter_lookup import parameters_of
 
 Json = dict[str, Any]
 FHIR_TYPES: Final = ("application/fhir+json", "application/fhir+xml")

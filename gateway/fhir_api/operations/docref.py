@@ -52,7 +52,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         matches = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
             matches = Page(matches.versions)
-        issues = [*query.warnings, *await warnings.of(serving, query, matches.versions)]
+        issues = [*query.warnings, *await warnings.warnings_of(serving, query, matches.versions)]
         show(request.scope, matches.versions, issues)
         total = len(matches.versions) if place == BEGINNING and matches.next is None else None
         links, canonical = _links(request, here, given, query, matches), serving.site.canonical

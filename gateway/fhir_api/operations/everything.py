@@ -77,7 +77,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         page = versions[: walk.count]
         asked = (("_id", request.path_params["id"]),)
         query = understand(resource_type, asked, circumstances(request), strict=False, sight=sight)
-        issues += await warnings.of(serving, query, page)
+        issues += await warnings.warnings_of(serving, query, page)
         links = {"self": _link(request, here, given)}
         if len(versions) > walk.count:
             state = asdict(replace(walk, after=page[-1].position[0], behind=page[-1].address))

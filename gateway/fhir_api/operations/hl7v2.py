@@ -19,10 +19,10 @@ from starlette.responses import Response
 
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.http.headers import answer, fhir_answer
-from gateway.fhir_api.http.outcome import of_mapping, outcome
+from gateway.fhir_api.http.outcome import issue_of_mapping, outcome
 from gateway.fhir_api.http.query import Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
-from gateway.fhir_api.operations.stored_study import profile, study_of
+from gateway.fhir_api.operations.study_of_report import profile, study_of
 from gateway.fhir_api.served import Operation
 from gateway.routing import Destination
 from gateway.routing.preview import KEPT_BACK, Preview, PreviewDelivery, PreviewRequest, delivery, preview
@@ -73,7 +73,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             rows.append(_delivery(addressee.destination, becomes, held))
         if made.issues:
             whose = f"ImagingStudy/{fhir_id(kept.study.study_id)}"
-            issues = [of_mapping(one, whose) for one in made.issues]
+            issues = [issue_of_mapping(one, whose) for one in made.issues]
             rows.append({"name": "outcome", "resource": outcome(issues, serving.site.canonical)})
         body = json_bytes({"resourceType": "Parameters", "parameter": rows})
         return await fhir_answer(request, formats(given), body)

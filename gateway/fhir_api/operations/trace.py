@@ -22,7 +22,7 @@ from gateway.fhir_api.http.outcome import outcome
 from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
-from gateway.fhir_api.operations.stored_study import profile, study_of
+from gateway.fhir_api.operations.study_of_report import profile, study_of
 from gateway.fhir_api.operations.trace_rows import cells, is_of, table, trace_rows
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
@@ -54,7 +54,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             lines = [cells(one, one.pointer) for one in rows]
             text = table(lines, pretty=value_of(given, "_pretty") == "true")
             return answer(request, text.encode(), media_type=TEXT_PLAIN)
-        told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
+        told = await warnings.study_warnings(serving, stored.study_id) if sight.has_whole_studies else []
         issues = [issue for place, issue in told if is_of(own, place)]
         said = [{"name": "outcome", "resource": outcome(issues, serving.site.canonical)}] if issues else []
         parameters = [*map(_parameter, rows), *said]

@@ -15,7 +15,7 @@ from gateway.auth.visibility import Visibility
 from gateway.fhir_api.search.result_parameters import Include
 from gateway.index.criteria import All, At, Clause, Criterion, Is, Not, Referred, Refers
 from gateway.index.keys import SEPARATOR, key
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.index.reading import AskedParameter
 from gateway.runtime.request_errors import NotSupported
 from gateway.store.studies.search_sql import Sort

@@ -146,9 +146,9 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
     issues += await unindexed(serving.engine, query)
-    issues += await warnings.of(serving, query, results.versions)
+    issues += await warnings.warnings_of(serving, query, results.versions)
     if query.explain:
-        issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]
+        issues += [*query.remarks, *looked.remarks, *await warnings.mapping_warnings(serving, query, results.versions)]
         issues += [] if results.versions or is_first else [_EMPTIED]
         issues.append(warnings.explanation(serving, query, asked.place, results.way, looked.asked))
     links = _links(request, asked, results, total)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.freshness import wants_newer
-from gateway.fhir_api.http.outcome import Issue, of_error
+from gateway.fhir_api.http.outcome import Issue, issue_of_error
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.naming import Name, named
 from gateway.runtime.errors import UpstreamError, UpstreamNotFound
@@ -58,7 +58,7 @@ class Looked:
         """Warnings about failed look-ups: the answer may be incomplete."""
         warnings = []
         for error in self.failures:
-            _, issue = of_error(error)
+            _, issue = issue_of_error(error)
             diagnostics = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
             warnings.append(Issue("warning", "incomplete", diagnostics, issue.detail, issue.text))
         return warnings

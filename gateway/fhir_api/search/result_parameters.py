@@ -13,7 +13,7 @@ from typing import Final
 from gateway.fhir_api.http.query import RESULT_PARAMETERS, Parameters
 from gateway.index.escaping import alternatives
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.parameter_lookup import PARAMETERS, parameter
 from gateway.index.sorting import sort_key
 from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies.search_sql import Sort

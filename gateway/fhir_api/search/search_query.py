@@ -17,11 +17,11 @@ from gateway.fhir_api.http.summary import Shape, unknown_elements, wanted_shape
 from gateway.fhir_api.search.askable import askable, check_include, check_order
 from gateway.fhir_api.search.result_parameters import Include, check, includes, sorts
 from gateway.index.criteria import At, Clause, Is
-from gateway.index.parameters import parameter
+from gateway.index.parameter_lookup import parameter
 from gateway.index.reading import asked
+from gateway.index.search_value import Circumstances
 from gateway.index.sorting import sort_keys_of
 from gateway.index.standard import is_standard
-from gateway.index.value import Circumstances
 from gateway.runtime.request_errors import NotSupported, SearchTooCostly
 from gateway.store.studies.search_sql import Search, Sort, cheapest, usual_sort
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.fhir_api.facade import Facade
 from gateway.fhir_api.freshness import incompleteness, index_age
-from gateway.fhir_api.http.outcome import Issue, of_mapping
+from gateway.fhir_api.http.outcome import Issue, issue_of_mapping
 from gateway.fhir_api.search.paging import PagePosition, search_at
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
@@ -37,7 +37,7 @@ _NOT_LOOKED_FOR: Final = Issue(
 _PATIENT: Final = "Patient/"
 
 
-async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
+async def warnings_of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
     """Collect the warnings: index state, suppressed matches, patients with identity conflicts, disputed studies."""
     issues, remarks = incompleteness(serving, is_counted=query.sight.is_whole), _remarks(matches)
     if remarks & SUPPRESSED:
@@ -75,17 +75,17 @@ async def _led_to(serving: Facade, search: Search) -> Sequence[Version] | None:
         return None
 
 
-async def of_mappings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
+async def mapping_warnings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
     """Collect the mapping issues of the studies found, up to a limit (D4), for clients that see whole studies."""
     studies = sorted({one.owner for one in matches if one.owner}) if query.sight.has_whole_studies else []
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
-    return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
+    return [issue_of_mapping(one, _study_address(study_id)) for study_id, one in rows]
 
 
-async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
+async def study_warnings(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
     """Collect the mapping issues of a study, each with its JSON pointer."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
-    return [(one.pointer, of_mapping(one, _study_address(study_id))) for _, one in rows]
+    return [(one.pointer, issue_of_mapping(one, _study_address(study_id))) for _, one in rows]
 
 
 def _study_address(study_id: str) -> str:

@@ -5,7 +5,7 @@ concerns the order of its placer order number, else of its filler order number. 
 compared, by numbers with their authority. Where several fit, none is chosen. An event whose order no number names makes
 no order. Some senders give an order its order number only later, and may go on to name it by its accession number. What
 may be another order stays apart. Each stored study that has a number of a changed order is ingested again.
-Proved by tests/gateway/ingest/orders/test_apply.py and tests/gateway/ingest/orders/test_concerned.py.
+Proved by tests/gateway/ingest/orders/test_apply_loop.py and tests/gateway/ingest/orders/test_concerned.py.
 """
 
 from __future__ import annotations

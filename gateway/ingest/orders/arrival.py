@@ -1,7 +1,7 @@
 """Message being applied: its origin, time and content; and the state that the messages of one transaction share.
 
 Carries out no clause of a standard; decision D48.
-Proved by tests/gateway/ingest/orders/test_apply.py.
+Proved by tests/gateway/ingest/orders/test_apply_loop.py.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.apply_loop import Applying
 from gateway.ingest.orders.inbox import source_listener
 from gateway.ingest.orders.rekeying import NOT_READ, OrderKeys
 from gateway.ingest.orders.sources import HospitalSource, sources_of

@@ -167,7 +167,7 @@ class SharedBell:
         try:
             self._is_lost = False
             connection.add_termination_listener(self._lose)
-            await connection.add_listener(CHANNEL, self._hear)
+            await connection.add_listener(CHANNEL, self._note_ring)
             for topic in _TOPICS:  # rings of the time without a connection
                 self._bell.heard(topic)
             while not self._is_lost:
@@ -187,7 +187,7 @@ class SharedBell:
         self._is_lost = True
         self._news.set()
 
-    def _hear(self, connection: Any, sender: int, _: str, payload: str) -> None:
+    def _note_ring(self, connection: Any, sender: int, _: str, payload: str) -> None:
         if sender != connection.get_server_pid() and payload in _TOPICS:
             self._bell.heard(payload)
 

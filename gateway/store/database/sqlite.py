@@ -54,7 +54,7 @@ class HolderLock:
             return frozenset()
         if holder not in self._own:
             self._own.add(holder)
-            self._say()
+            self._write_holders()
         return self._dead - self._own
 
     def forget(self, holders: frozenset[str]) -> None:
@@ -82,7 +82,7 @@ class HolderLock:
         self._file = file
         return True
 
-    def _say(self) -> None:
+    def _write_holders(self) -> None:
         """Write this process's holders to the file. If that fails, the next process waits until leases expire."""
         if self._file is not None:
             names = "\n".join(sorted(self._own)).encode()
@@ -126,14 +126,14 @@ class _Open(NamedTuple):
     pool: ThreadPoolExecutor
 
 
-class _Asked(NamedTuple):
+class _QueuedWork(NamedTuple):
     """Work for the writer thread, and the future for its outcome."""
 
     work: Work[Any]
     future: asyncio.Future[Any]
 
 
-class _Told(NamedTuple):
+class _WorkOutcome(NamedTuple):
     """Outcome of work in the writer thread: the result, or the error that ended it."""
 
     future: asyncio.Future[Any]
@@ -150,7 +150,7 @@ class Sqlite:
         self.path, self.bell = path, Bell()
         self.no_room = NoRoom()
         self.holders = HolderLock(path.with_name(f"{path.name}.holders"))
-        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_QueuedWork | None] = queue.SimpleQueue()
         self._open: _Open | None = None
         self._has_writer = True
 
@@ -221,7 +221,7 @@ class Sqlite:
         """Run the work in the writer thread and return its result once it is on the disk."""
         self._opened()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Asked(work, future))
+        self._queue.put(_QueuedWork(work, future))
         with self.no_room.noted():
             return await future
 
@@ -338,7 +338,7 @@ def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], secon
         raise
 
 
-def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_Told]:
+def _together(connection: sqlite3.Connection, batch: Sequence[_QueuedWork]) -> list[_WorkOutcome]:
     """Run the work of a batch in one transaction, and return each outcome."""
     do = _one if len(batch) > 1 else _alone
     try:
@@ -348,22 +348,22 @@ def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return [_Told(one.future, error=unavailable(error, _NOWHERE)) for one in batch]
+        return [_WorkOutcome(one.future, error=unavailable(error, _NOWHERE)) for one in batch]
     return told
 
 
-def _alone(connection: sqlite3.Connection, asked: _Asked) -> _Told:
+def _alone(connection: sqlite3.Connection, asked: _QueuedWork) -> _WorkOutcome:
     """Run work that has a transaction of its own."""
     try:
-        return _Told(asked.future, _drive(connection, asked.work()))
+        return _WorkOutcome(asked.future, _drive(connection, asked.work()))
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
-        return _Told(asked.future, error=_shown(error))
+        return _WorkOutcome(asked.future, error=_shown(error))
 
 
-def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
+def _one(connection: sqlite3.Connection, asked: _QueuedWork) -> _WorkOutcome:
     connection.execute("SAVEPOINT one")
     try:
         result = _drive(connection, asked.work())
@@ -372,18 +372,18 @@ def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
             raise  # a full disk may have undone the whole batch
         connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
-        return _Told(asked.future, error=_shown(error))
+        return _WorkOutcome(asked.future, error=_shown(error))
     connection.execute("RELEASE one")
-    return _Told(asked.future, result)
+    return _WorkOutcome(asked.future, result)
 
 
 def _shown(error: Exception) -> Exception:
     return unavailable(error, _NOWHERE) if isinstance(error, _OF_THE_LIBRARY) else error
 
 
-def _settle(told: Sequence[_Told]) -> None:
+def _settle(told: Sequence[_WorkOutcome]) -> None:
     """Pass the outcomes to the futures of their event loops, in one turn of each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Told]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_WorkOutcome]] = {}
     for one in told:
         by_loop.setdefault(one.future.get_loop(), []).append(one)
     for loop, outcomes in by_loop.items():
@@ -391,7 +391,7 @@ def _settle(told: Sequence[_Told]) -> None:
             loop.call_soon_threadsafe(_settle_here, outcomes)
 
 
-def _settle_here(told: Sequence[_Told]) -> None:
+def _settle_here(told: Sequence[_WorkOutcome]) -> None:
     for future, result, error in told:
         if future.cancelled():
             continue

@@ -123,7 +123,7 @@ def put_items(study_id: str, items: Sequence[Mapping[str, Any]], known: Decision
         yield from ask_each(_PUT, [{**one, "study_id": study_id, "now": now} for one in items])
 
 
-def withdrawn(items: Sequence[CancelledItem], reason: str, now: int) -> Steps[None]:
+def withdraw_cancelled(items: Sequence[CancelledItem], reason: str, now: int) -> Steps[None]:
     """Record that cancelled reports of a study are to be withdrawn; the service ingests it again and sends that.
 
     Raises:
@@ -154,7 +154,7 @@ def count_withdrawal(study_id: str, now: int) -> Steps[bool]:
     return True
 
 
-def left(item: CancelledItem, reason: str, now: int) -> Steps[None]:
+def leave_cancelled(item: CancelledItem, reason: str, now: int) -> Steps[None]:
     """Record that a cancelled report is left as it is: no withdrawal is sent.
 
     Raises:

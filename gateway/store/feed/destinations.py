@@ -16,7 +16,7 @@ from gateway.store.database.engine import Engine, Statement, Steps, ask
 from gateway.store.database.facts import noted
 from gateway.store.database.feed_schema import DESTINATION
 from gateway.store.database.schema import METADATA
-from gateway.store.feed.leases import locked
+from gateway.store.feed.leases import lock_destination
 from gateway.store.feed.ledger import IS_LAST
 from gateway.store.feed.messages import free_lane
 from gateway.store.feed.order_news import note_all_news
@@ -87,7 +87,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
     if not (yield from _is_known(old)):
         return False
     for name in sorted((old, new)):  # in one order, so that two renaming processes do not deadlock
-        yield from locked(name)
+        yield from lock_destination(name)
     is_new = yield from is_to_be_renamed(old, new)
     if is_new:
         yield from _take_over(old, new)
@@ -290,7 +290,7 @@ async def known(engine: Engine) -> list[str]:
     return sorted(names)
 
 
-async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[OpenWork]:
+async def open_work_of_each(engine: Engine, but: Collection[str], most: int = ALL) -> list[OpenWork]:
     """Count the open work of each destination in the database, except those in `but`; `most` bounds each count.
 
     Raises:
@@ -314,7 +314,7 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[ClosedWor
     Raises:
         StillServed: another process sends there.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     expires = next((int(row[2]) for row in (yield from ask(_ALL_NAMED)) if row[0] == destination), 0)
     if expires > at:
         raise StillServed
@@ -334,7 +334,7 @@ def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[
 
     Later work goes on, and so do withdrawals.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     lane = {"destination": destination, "study_id": study_id, "doubt": MAY_HAVE_BEEN_SENT}
     key = {**lane, "until": (yield from doubt_ends(destination)), "now": now}
     rows = yield from ask(_LEAVE_ROWS, **key)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
-from gateway.store.feed.leases import Lease, held, locked
+from gateway.store.feed.leases import Lease, check_lease, lock_destination
 from gateway.store.feed.ledger import postpone_doubtful
 from gateway.store.feed.messages import (
     ALTERED,
@@ -127,7 +127,7 @@ def release_lane(destination: str, study_id: str, now: int, *, is_corrected: boo
 
     Of a move, what was sent about the other patient is withdrawn first, unless it was corrected by hand.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     lane = {"destination": destination, "study_id": study_id}
     by_hand = (yield from ask(_BY_HAND, **lane, now=now, never=NEVER)) if is_corrected else []
     superseded = yield from ask(_OVERTAKEN, **lane, now=now)
@@ -195,7 +195,7 @@ def open_breaker(destination: str, reason: str, now: int) -> Steps[bool]:
 
     Messages held only because they were refused for now are queued again, so that probes can be chosen from them.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     is_new = bool((yield from ask(_OPEN, name=destination, reason=reason, now=now)))
     if is_new:
         yield from free_refused_for_now(destination)
@@ -204,7 +204,7 @@ def open_breaker(destination: str, reason: str, now: int) -> Steps[bool]:
 
 def close_breaker(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS) -> Steps[bool]:
     """Close the breaker if it is open for one of these reasons, and queue the refused messages at once; else False."""
-    yield from locked(destination)
+    yield from lock_destination(destination)
     is_closed = bool((yield from ask(_CLOSE, name=destination, reasons=json.dumps(reasons))))
     if is_closed:
         yield from free_refused_for_now(destination)
@@ -217,7 +217,7 @@ def free_refused_for_now(destination: str, study_id: str = "", due: int = 0) -> 
 
     The attempts of their messages restart from 0. With `due`, the attempts stay, and the messages wait until then.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     rows = yield from ask(_LANES, destination=destination, reason=FOR_NOW)
     rows = [row for row in rows if study_id in ("", row[0])]
     yield from ask_each(_QUEUE_REFUSED, [{"number": culprit, "due": due} for _, culprit in rows])
@@ -301,7 +301,7 @@ def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: 
     """
     for (name,) in (yield from ask(_NOW_CALLED, destination=destination)):
         destination = str(name)
-    yield from locked(destination)
+    yield from lock_destination(destination)
     rows = yield from ask(_NAMED, destination=destination, control_id=control_id)
     if not rows:
         return StoredAck("unmatched")
@@ -413,7 +413,7 @@ def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, 
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     for result in results:
         if result.state == "delivered":
             yield from record_delivery(lease.destination, result, now)
@@ -430,7 +430,7 @@ def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, 
 
 def record_delivery(destination: str, result: SendResult, now: int) -> Steps[bool]:
     """Store that a message was acknowledged as delivered, whoever has the lease; False if it was settled before."""
-    yield from locked(destination)
+    yield from lock_destination(destination)
     columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
     rows = yield from ask(_HEARD, number=result.head.number, **columns)
     if rows:
@@ -462,7 +462,7 @@ def resend_newer(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bo
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     lane = {"destination": lease.destination, "study_id": old_copy.study_id}
     old_rows = yield from ask(_LOOK, number=old_copy.number, now=now)
     newer = yield from ask(_NEWER_MESSAGES, **lane, number=old_copy.number)
@@ -512,7 +512,7 @@ def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     yield from ask(_MESSAGES_BACK, destination=lease.destination, by=by, now=now, never=NEVER)
     yield from ask(_STALE_BACK, destination=lease.destination, by=by, now=now, never=NEVER)
     yield from ask(_OUTBOX_BACK, destination=lease.destination, by=by, now=now)

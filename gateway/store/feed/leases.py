@@ -154,7 +154,7 @@ def _ended(holders: frozenset[str]) -> Steps[None]:
             yield from ask(_END, name=name, holder=holder)
 
 
-def held(lease: Lease) -> Steps[bool]:
+def check_lease(lease: Lease) -> Steps[bool]:
     """Check the lease and lock it until the commit; False if the destination is paused (an open breaker is no pause).
 
     Raises:
@@ -177,13 +177,13 @@ def resumed(destination: str) -> Steps[bool]:
     return bool((yield from ask(_RESUME, name=destination)))
 
 
-def locked(destination: str) -> Steps[None]:
+def lock_destination(destination: str) -> Steps[None]:
     """Lock a destination's row until the commit, so that no lease holder writes meanwhile."""
     yield from ask(_ADD, name=destination)
     yield from ask(_LOCK, name=destination)
 
 
-async def standing(engine: Engine) -> list[LeaseStanding]:
+async def lease_standings(engine: Engine) -> list[LeaseStanding]:
     """Return lease and pause of every destination ever served or paused; an expired lease has no holder."""
     now = await engine.now()
     return [

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each, micros
-from gateway.store.feed.leases import Lease, held
+from gateway.store.feed.leases import Lease, check_lease
 from gateway.store.feed.states import MessageState
 
 MAX_ANSWER: Final = 65_536  # bytes of an answer that are kept
@@ -320,7 +320,7 @@ def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], no
     Raises:
         LeaseLost: another process holds the lease.
     """
-    may_send = yield from held(lease)
+    may_send = yield from check_lease(lease)
     for result in results:
         yield from write_result(lease.destination, result, now)
     claimed = []

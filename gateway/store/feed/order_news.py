@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask
-from gateway.store.feed.leases import Lease, held
+from gateway.store.feed.leases import Lease, check_lease
 from gateway.store.feed.moves import REFILED
 from gateway.store.feed.plans import IS_RETIRED
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
@@ -130,7 +130,7 @@ def settle_news(lease: Lease, news: OrderNews, late_match: str, now: int) -> Ste
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     outcome: Outcome = "noted"
     if late_match != "note" and news.code == WITHOUT_ORDER:
         is_move = REFILED if late_match == "withdraw_restate" else 0

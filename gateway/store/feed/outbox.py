@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, Work, ask, ask_each, micros
 from gateway.store.database.locks import REVISIONS
-from gateway.store.feed.leases import Lease, held, locked
+from gateway.store.feed.leases import Lease, check_lease, lock_destination
 from gateway.store.feed.ledger import SentState, cancel_unsent, postpone_doubtful, sent_of
 from gateway.store.feed.messages import (
     IN_LANE,
@@ -151,7 +151,7 @@ def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)
 
 
@@ -161,7 +161,7 @@ def retry_held_of(lease: Lease, study_ids: Sequence[str], reason: str, now: int)
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     key = {"destination": lease.destination, "study_ids": json.dumps(study_ids)}
     yield from ask(_LOOK_AGAIN_AT, **key, reason=reason, now=now)
 
@@ -343,7 +343,7 @@ async def accepted_reports(engine: Engine, destination: str, study_id: str) -> s
 
 def queue_replays(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
     """Queue reports to be sent again in their present state; earlier rows that kept them back are settled."""
-    yield from locked(destination)
+    yield from lock_destination(destination)
     for resend in resends:
         yield from ask(_REPLAY, **_columns(destination, resend, now), state="waiting", settled=None)
     reports = [{"study_id": one.study_id, "report_id": one.report_id} for one in resends]
@@ -456,7 +456,7 @@ class BackloadSpan:
 
 def queue_backload(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
     """Queue up to `most` studies of a backload behind those queued already; return counts of studies and rows."""
-    yield from locked(span.destination)
+    yield from lock_destination(span.destination)
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     studies = yield from ask(_STUDIES[span.missing], **key, most=most)
     last = yield from ask(_LAST_DUE, destination=span.destination)
@@ -579,7 +579,7 @@ def store_composed(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) 
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     has = yield from _sent_of_current(lease.destination, of_studies)
     current = [one for one in of_studies if one.study_id in has]
     yield from settle([row for one in current for row in one.settled], now)
@@ -629,7 +629,7 @@ def settle_failed(lease: Lease, settled: Sequence[SettledRow], now: int) -> Step
     Raises:
         LeaseLost: another process holds the lease.
     """
-    yield from held(lease)
+    yield from check_lease(lease)
     yield from settle(settled, now)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Row, Statement, Steps, Values, ask, ask_each, micros
 from gateway.store.database.locks import REVISION, Outdated
-from gateway.store.feed.leases import Lease, held, locked
+from gateway.store.feed.leases import Lease, check_lease, lock_destination
 from gateway.store.feed.messages import free_lane_without
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.outbox import ADD_CAUSE, BEHIND, USUAL
@@ -119,7 +119,7 @@ def put_in_force(
     """
     yield from locks.take_alone()  # serialized with every ingest
     if lease is not None:
-        yield from held(lease)
+        yield from check_lease(lease)
     present = _in_force((yield from ask(_OF, name=wanted.name)))
     if present is None or present.digest != wanted.digest:
         # A plan that waits for an operator keeps waiting, whatever else changes
@@ -166,7 +166,7 @@ def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str]
         LeaseLost: another process holds the lease.
     """
     if lease is not None:
-        yield from held(lease)
+        yield from check_lease(lease)
     yield from ask(_PLANNED, number=number, now=now)
     yield from ask(_UNPLANNED, number=number, study_ids=" ".join(sorted(lacking)))
 
@@ -284,7 +284,7 @@ class PlannedRow:
     signed: int | None
 
 
-async def readings(engine: Engine, destination: str) -> AsyncIterator[list[PlanInput]]:
+async def plan_inputs(engine: Engine, destination: str) -> AsyncIterator[list[PlanInput]]:
     """Yield the plan input of all studies with signed reports, a page of reports at a time."""
     after = ""
     while rows := await engine.fetch(_PAGE, after=after, most=_AT_A_TIME):
@@ -293,12 +293,12 @@ async def readings(engine: Engine, destination: str) -> AsyncIterator[list[PlanI
         after = str(rows[-1][0])
 
 
-async def reading(engine: Engine, destination: str, study_id: str) -> PlanInput:
+async def plan_input(engine: Engine, destination: str, study_id: str) -> PlanInput:
     """Return the plan input of one study."""
     return (await _read(engine, destination, [study_id]))[0]
 
 
-async def undecided(engine: Engine, destination: str) -> int:
+async def count_undecided(engine: Engine, destination: str) -> int:
     """Count the signed reports for which nothing is decided at a destination."""
     count, after = 0, ""
     while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
@@ -346,14 +346,14 @@ class PlanChange:
     new: Sequence[Values]
 
 
-def change(lease: Lease | None, changed: PlanChange, now: int) -> Steps[None]:
+def store_plan_change(lease: Lease | None, changed: PlanChange, now: int) -> Steps[None]:
     """Store the changes that a plan makes to a study.
 
     Raises:
         LeaseLost: another process holds the lease.
         Outdated: the study, its rows or its messages have changed.
     """
-    yield from held(lease) if lease is not None else locked(changed.destination)
+    yield from check_lease(lease) if lease is not None else lock_destination(changed.destination)
     study_id = changed.of.study_id
     revisions = yield from ask(REVISION, study_id=study_id)
     asked = {"study_ids": json.dumps([study_id])}
@@ -402,7 +402,7 @@ def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tu
             yield bool(is_sent), about
 
 
-async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[PlannedRow]:
+async def plan_rows(engine: Engine, destination: str, most: int | None = None) -> list[PlannedRow]:
     """Return the rows of a destination's plan: all, or with `most` enough to see that there are more."""
     rows_found: list[PlannedRow] = []
     for state in (PLANNED, TO_STOP):
@@ -430,7 +430,7 @@ def applied(destination: str, adds: Sequence[PlannedRow], stops: Sequence[Stoppe
 
     A report that a message carries beside another, owed report is sent all the same.
     """
-    yield from locked(destination)
+    yield from lock_destination(destination)
     priority = BEHIND if len(adds) > _MANY else USUAL
     yield from ask_each(_SEND, [{"number": one.number, "now": now, "priority": priority} for one in adds])
     for stop in stops:
@@ -439,9 +439,9 @@ def applied(destination: str, adds: Sequence[PlannedRow], stops: Sequence[Stoppe
             yield from ask(_END_STOP, number=stop.number, **became, now=now)
 
 
-def left(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
+def discard_plan(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
     """Discard a plan: its rows are not sent, and rows it would stop go on, composed from the study's later state."""
-    yield from locked(destination)
+    yield from lock_destination(destination)
     yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
     for stop in stops:
         if not (yield from _told_already(destination, stop, now)):

@@ -3,7 +3,7 @@
 Carries out no clause of a standard; decision D38. A journal counts its batches, and the database keeps the count it has
 seen of each journal. If it has seen fewer than the journal remembers, it was restored from a copy; so it was if it does
 not know that a message in the journal was claimed.
-Proved by tests/contract/test_restoring.py and tests/gateway/cli/test_restored.py.
+Proved by tests/contract/test_restoring.py and tests/gateway/cli/test_resume_restored.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each
-from gateway.store.feed.leases import PAUSED, locked, resumed
+from gateway.store.feed.leases import PAUSED, lock_destination, resumed
 from gateway.store.feed.messages import NEVER, NUMBER_SENT, REFUSED, free_lane, hold
 from gateway.store.feed.outbox import USUAL, Resend, insert_replay_row
 from gateway.store.feed.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
@@ -188,7 +188,7 @@ async def known_destinations(engine: Engine) -> list[str]:
 def pause_overriding(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
     """Pause destinations for a reason that goes before any other; `resume_overridden` brings back the earlier one."""
     for name in destinations:
-        yield from locked(name)
+        yield from lock_destination(name)
         ((was,),) = yield from ask(PAUSED, name=name)
         if was not in {"", reason, RESTORED, *BREAKER_REASONS}:
             yield from also_paused(name, str(was))
@@ -210,7 +210,7 @@ def paused_beside(destination: str) -> Steps[list[str]]:
 
 def resume_overridden(destination: str, now: int) -> Steps[str]:
     """Resume a destination after an overriding reason; return the earlier reason that now pauses it, if any."""
-    yield from locked(destination)
+    yield from lock_destination(destination)
     beside = yield from paused_beside(destination)
     if not beside:
         yield from resumed(destination)
@@ -228,7 +228,7 @@ def restore_lane(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
     """
     destination, study_id = lane[0].destination, lane[0].study_id
     key = {"destination": destination, "study_id": study_id}
-    yield from locked(destination)
+    yield from lock_destination(destination)
     since = yield from ask(_LANE_SINCE, **key)
     holds, number = "", None
     lost: list[tuple[int, int | None]] = []  # time and new row of each message that the database did not have

@@ -18,7 +18,7 @@ from gateway.index.terms import words
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, instant, micros
 from gateway.store.database.facts import noted
 from gateway.store.database.kept import decompressed, served_version
-from gateway.store.studies import versions
+from gateway.store.studies import write_versions
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited
 from gateway.store.studies.search import version_of
@@ -239,7 +239,7 @@ async def _patient(engine: Engine, patient_id: str, organizations: Sequence[str]
     if organizations is not None:
         body = (await newest_claims(engine, [address], organizations)).get(address, b"{}")
         return dict(json.loads(body))
-    rows = await engine.fetch(versions.CURRENT_OF, addresses=json.dumps([address]))
+    rows = await engine.fetch(write_versions.CURRENT_OF, addresses=json.dumps([address]))
     return next((json.loads(served_version(row[4], row[1], row[2])) for row in rows), {})
 
 

@@ -21,8 +21,8 @@ from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_plan import read, read_count, read_page
 from gateway.store.studies.search_sql import SECONDS, Search, Way
-from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT, OWNED
 from gateway.store.studies.within import held_apart
+from gateway.store.studies.write_versions import CURRENT_OF, OF_CURRENT, OWNED
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 

@@ -30,7 +30,7 @@ from gateway.index.criteria import (
     Within,
 )
 from gateway.index.keys import SEPARATOR
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.store.database.engine import Dialect, by_resource
 from gateway.store.studies.fragments import OF_SETS, Sql, all_of, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from gateway.index.extract import Term
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
+from gateway.index.parameter_lookup import PARAMETERS, TYPES, parameters_of
 from gateway.index.terms import code_term, words
 from gateway.store.studies.short_values import PROFILES, short_value
 from mappings.codes import (

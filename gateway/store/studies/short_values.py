@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.index.keys import SEPARATOR
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 
 _SIGN: Final = "\x1e"
 _HL7: Final = "http://terminology.hl7.org/CodeSystem/"

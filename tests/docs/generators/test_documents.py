@@ -9,7 +9,7 @@ from generators import documents
 
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS, RESOURCES
-from gateway.index.parameters import EVERY, PARAMETERS
+from gateway.index.parameter_lookup import EVERY, PARAMETERS
 from gateway.runtime.metrics import METRICS, PREFIX
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches

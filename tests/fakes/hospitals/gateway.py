@@ -22,7 +22,7 @@ from fakes.hospitals.receivers import FIRST_PORT
 from fakes.simulation.loops import Loop
 from fakes.simulation.store import Direct, done
 
-from gateway.cli import restored
+from gateway.cli import resume_restored
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm
@@ -198,8 +198,11 @@ async def replayed(configuration: Configuration, store: Store, account: Account,
     async def crawling(*_: Any) -> AsyncIterator[Crawl]:
         yield _crawl(configuration, store, account, Metrics())
 
-    with patch.object(restored, "store_for_command", opened), patch.object(restored, "crawling", crawling):
-        code = await restored.resume_restored(configuration, None, [], "simulated restore", say)
+    with (
+        patch.object(resume_restored, "store_for_command", opened),
+        patch.object(resume_restored, "crawling", crawling),
+    ):
+        code = await resume_restored.resume_restored(configuration, None, [], "simulated restore", say)
     say(f"feed resume --restored ended with {code}")
 
 

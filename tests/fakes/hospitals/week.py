@@ -41,7 +41,7 @@ from gateway.feed import loops
 from gateway.feed.alerts import monitor, webhook
 from gateway.feed.alerts.monitor import MOST_STUDIES
 from gateway.feed.alerts.webhook import AlertHook
-from gateway.feed.deliver import destination_worker, journaling, lookahead
+from gateway.feed.deliver import destination_worker, feed_journal, lookahead
 from gateway.mllp import peer
 from gateway.routing import routes_of
 from gateway.runtime import clock
@@ -59,7 +59,7 @@ STRETCHED = (
     (destination_worker, "_OLD_COPIES", POLL),
     (destination_worker, "_PLAN", 10 * POLL),
     (lookahead, "_IDLE", POLL),
-    (journaling, "EVERY", WATCH),
+    (feed_journal, "EVERY", WATCH),
     (monitor, "EVERY", POLL),
     (loops, "EVERY", HOUR),
     (probe, "EVERY", WATCH),

@@ -26,7 +26,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Server, Settings
-from gateway.store import study_write
+from gateway.store import study_rows
 from gateway.store.database.engine import Statement, ask_each, micros
 from gateway.store.database.postgres import PLANNED_EACH, Postgres, _Open
 from gateway.store.stored_reports import Pdfs
@@ -100,13 +100,13 @@ async def _no_wait(seconds: float) -> None:
 
 def suppress_unchecked(monkeypatch: Any) -> None:
     """Let a report whose text has the word `UNCHECKED` fail the check that all resources go through."""
-    judged = study_write.judge_all
+    judged = study_rows.judge_all
 
     def judge_all(resources: Any, *_: Any) -> Any:
         marked = [UNCHECKED in json.dumps(one) and one["resourceType"] != "Patient" for one in resources]
         return [(*found, _FAULT) if mark else found for found, mark in zip(judged(resources), marked, strict=True)]
 
-    monkeypatch.setattr(study_write, "judge_all", judge_all)
+    monkeypatch.setattr(study_rows, "judge_all", judge_all)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fakes.twins.gateways import Answer, Asked
 
 from gateway.fhir_api.served import IN_COMPARTMENT, RESOURCES
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from mappings.patient.identifiers import fhir_id
 
 Json = dict[str, Any]

@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import pytest
 import trustme
 
-from gateway.audit import forwarding, verifying
+from gateway.audit import forwarding, verification
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.forwarding import AuditForwarding, SyslogReceiver
 from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.segment_file import segment_paths
 from gateway.audit.syslog_message import LINES, MOST_OBJECTS, lines_named
-from gateway.audit.verifying import held_against
+from gateway.audit.verification import compare_with_receiver
 from gateway.fhir_api.audit.trail import audit_forwarding
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded
@@ -226,10 +226,13 @@ async def test_a_receiver_that_the_authorities_do_not_vouch_for_gets_nothing(jou
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda rows: [*rows[:2], rows[2].replace(b'"client":"c1"', b'"client":"c2"'), *rows[3:]], verifying.DIFFERS),
-        (lambda rows: [*rows[:2], *rows[3:]], verifying.ONLY_THERE),
-        (lambda rows: rows[:2], verifying.ONLY_THERE),
-        (lambda rows: [], verifying.ONLY_THERE),
+        (
+            lambda rows: [*rows[:2], rows[2].replace(b'"client":"c1"', b'"client":"c2"'), *rows[3:]],
+            verification.DIFFERS,
+        ),
+        (lambda rows: [*rows[:2], *rows[3:]], verification.ONLY_THERE),
+        (lambda rows: rows[:2], verification.ONLY_THERE),
+        (lambda rows: [], verification.ONLY_THERE),
     ],
 )
 async def test_what_was_changed_in_the_journal_shows_against_the_receivers_file(
@@ -242,12 +245,12 @@ async def test_what_was_changed_in_the_journal_shows_against_the_receivers_file(
     kept = tmp_path / "messages"
     kept.write_bytes(b"\n".join(one.encode() for one in receiver.messages))
     folder = tmp_path / "audit"
-    assert held_against(folder, [kept], ()) == verifying.ReceiverFinding(3, 0, ())
+    assert compare_with_receiver(folder, [kept], ()) == verification.ReceiverFinding(3, 0, ())
     journal.append(read_entry(3))
-    assert held_against(folder, [kept], ()).newer == 1
+    assert compare_with_receiver(folder, [kept], ()).newer == 1
     [path] = segment_paths(folder)
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
-    assert {one.code for one in held_against(folder, [kept], ()).faults} == {code}
+    assert {one.code for one in compare_with_receiver(folder, [kept], ()).faults} == {code}
 
 
 async def test_what_is_missing_at_the_receiver_between_what_it_has_is_found(journal, forward, receiver, tmp_path):
@@ -257,8 +260,8 @@ async def test_what_is_missing_at_the_receiver_between_what_it_has_is_found(jour
     await receiver.has(3)
     kept = tmp_path / "messages"
     kept.write_text("\n".join(receiver.messages[::2]))
-    [fault] = held_against(tmp_path / "audit", [kept], ()).faults
-    assert (fault.code, fault.number) == (verifying.NOT_THERE, 2)
+    [fault] = compare_with_receiver(tmp_path / "audit", [kept], ()).faults
+    assert (fault.code, fault.number) == (verification.NOT_THERE, 2)
 
 
 async def test_a_whole_folder_that_is_gone_is_found_unless_retention_removed_it(journal, forward, receiver, tmp_path):
@@ -270,8 +273,8 @@ async def test_a_whole_folder_that_is_gone_is_found_unless_retention_removed_it(
     [path] = segment_paths(folder)
     name = path.name.removeprefix("audit-").removesuffix(".log")
     shutil.move(path, tmp_path)
-    assert [one.code for one in held_against(folder, [kept], ()).faults] == [verifying.ONLY_THERE]
-    assert held_against(folder, [kept], {name}).faults == ()
+    assert [one.code for one in compare_with_receiver(folder, [kept], ()).faults] == [verification.ONLY_THERE]
+    assert compare_with_receiver(folder, [kept], {name}).faults == ()
 
 
 def test_a_setting_of_the_receiver_acts(tmp_path, authority):

@@ -19,7 +19,7 @@ from gateway.audit.journal import AuditJournal
 from gateway.audit.retention import SegmentTombstone, add_tombstone
 from gateway.audit.segment import hex_of, line_of
 from gateway.audit.segment_file import segment_of, segment_paths
-from gateway.audit.verifying import missing, verified
+from gateway.audit.verification import chain_faults, verify_segment
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.store.database.engine import micros
@@ -65,8 +65,8 @@ def entries(folder):
 
 
 def findings(folder):
-    found = [verified(rows(path), {hex_of(KEY.public_key())}, segment_of(path)) for path in segment_paths(folder)]
-    assert [fault for one in found for fault in one.faults] == missing(found, {}) == []
+    found = [verify_segment(rows(path), {hex_of(KEY.public_key())}, segment_of(path)) for path in segment_paths(folder)]
+    assert [fault for one in found for fault in one.faults] == chain_faults(found, {}) == []
     return found
 
 
@@ -207,9 +207,9 @@ async def test_another_key_begins_a_segment_and_the_one_before_keeps_its_own_sea
     other.close()
     assert [one.request for one in entries(tmp_path)] == ["1", "2"]
     keys = {hex_of(one.public_key()) for one in (KEY, other._key)}
-    found = [verified(rows(path), keys, segment_of(path)) for path in segment_paths(tmp_path)]
+    found = [verify_segment(rows(path), keys, segment_of(path)) for path in segment_paths(tmp_path)]
     assert [one.faults for one in found] == [[], []]
-    assert [one.code for one in missing(found, {})] == ["not-sealed"]
+    assert [one.code for one in chain_faults(found, {})] == ["not-sealed"]
 
 
 async def test_an_access_to_thousands_of_patients_has_all_their_ids_in_several_lines(opened, tmp_path):

@@ -16,7 +16,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
-from gateway.audit.verifying import missing, verified
+from gateway.audit.verification import chain_faults, verify_segment
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.store.audit_entries import AuditEntries
@@ -43,10 +43,11 @@ class Kept:
     def faults(self):
         keys = {hex_of(KEY.public_key())}
         found = [
-            verified(path.read_bytes().splitlines(True), keys, segment_of(path)) for path in segment_paths(self.folder)
+            verify_segment(path.read_bytes().splitlines(True), keys, segment_of(path))
+            for path in segment_paths(self.folder)
         ]
         removed = {one.segment: one.digest for one in retention.tombstones(self.folder)}
-        return [one for each in found for one in each.faults] + missing(found, removed)
+        return [one for each in found for one in each.faults] + chain_faults(found, removed)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.audit.audit_entry import AuditEntry, printed
 from gateway.audit.retention import SegmentTombstone, add_tombstone, tombstones
 from gateway.audit.segment import SegmentHead, SegmentOpening, SegmentSeal, SegmentTear, hex_of, line_of
-from gateway.audit.verifying import verified
+from gateway.audit.verification import verify_segment
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 NAME = "2026-11-28.host-1"
@@ -86,7 +86,7 @@ def test_each_kind_of_line_is_read_as_what_it_said_when_it_was_written():
 
 def test_a_stored_segment_is_verified_with_its_seal():
     rows = [OPENING_LINE, ENTRY_LINE, TORN, TEAR_LINE, SEAL_LINE]
-    finding = verified(rows, {hex_of(KEY.public_key())}, NAME, 3)
+    finding = verify_segment(rows, {hex_of(KEY.public_key())}, NAME, 3)
     assert (finding.faults, finding.unsealed, finding.tears, finding.head.entries) == ([], 0, 1, 1)
 
 

@@ -11,7 +11,7 @@ import pytest
 from fakes.issuer import DISCOVERY_URL, ISSUER, JWKS_URL, Documents, described
 
 from gateway.auth.discovery import ask_issuer, smart_configuration_of
-from gateway.auth.key_set_url import KeySetUnreachable
+from gateway.auth.key_set_fetch import KeySetUnreachable
 from gateway.auth.smart_configuration import Endpoints
 
 

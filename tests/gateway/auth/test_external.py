@@ -11,7 +11,7 @@ import pytest
 from fakes.issuer import AUDIENCE, DISCOVERY_URL, ISSUER, JWKS_URL, RULES, Documents, external_settings
 
 from gateway.auth.external import external, token_rules
-from gateway.auth.key_set_url import KeySetFetch
+from gateway.auth.key_set_fetch import KeySetFetch
 from gateway.auth.smart_configuration import Endpoints
 from gateway.runtime.errors import ConfigError, IssuerUnavailable
 from gateway.runtime.loops import alongside

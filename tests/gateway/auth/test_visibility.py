@@ -12,7 +12,7 @@ from gateway.auth.scopes import scope_list
 from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.index.criteria import All, At, Has, Is, Not, Nothing, Referred, Refers, Within
 from gateway.index.keys import key
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 
 CATEGORY = key("DiagnosticReport", "category")
 SUBJECT = key("DiagnosticReport", "patient")

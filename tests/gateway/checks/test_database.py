@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.checks.database import of_database
+from gateway.checks.database import database_findings
 from gateway.settings import load
 from gateway.store.studies.crawling import NAME, Finished, StoredCursors, SweepRecord
 
@@ -21,7 +21,7 @@ def said(sqlite_engine, tmp_path):
         await StoredCursors(sqlite_engine).put(NAME, SweepRecord(1, None, Finished(AT, AT, studies)).as_json())
         file = tmp_path / "gateway.toml"
         file.write_text(f'[database]\nurl = "sqlite:///{sqlite_engine.path}"\n[sync]\n{sync}\n')
-        return [str(one) async for one in of_database(load(file))]
+        return [str(one) async for one in database_findings(load(file))]
 
     return of
 

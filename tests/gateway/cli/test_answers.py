@@ -12,7 +12,7 @@ from fakes.printed_answers import answer_of
 
 from gateway.cli import check_config as checking
 from gateway.feed.operator.arguments import LEFT_OUT, CommandAnswer, RefusedCommand, json_of, printed
-from gateway.feed.operator.planned import Plans
+from gateway.feed.operator.plan_and_apply import Plans
 
 _FEED, _CLI = "feed.operator", "cli"
 

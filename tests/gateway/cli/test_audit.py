@@ -20,7 +20,7 @@ from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
-from gateway.audit.verifying import machine_of
+from gateway.audit.verification import machine_of
 from gateway.runtime import clock
 from gateway.store.database.engine import micros
 

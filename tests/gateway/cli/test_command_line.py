@@ -13,7 +13,7 @@ import typer.main
 from fakes.gateway_process import environment, site_file
 
 from gateway.cli.main import app
-from gateway.runtime.words import MANNERS
+from gateway.runtime.command_words import MANNERS
 from gateway.sandbox import manners
 
 # Prints what was imported once the command is done

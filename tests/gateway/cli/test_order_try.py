@@ -18,7 +18,7 @@ from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, 
 from fakes.store import rows
 
 from gateway.cli.order_try import _Trial
-from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.apply_loop import Applying
 from gateway.mllp.framing import encode
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Settings

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from fakes.facade import facade
 
-from gateway.fhir_api.operations import idempotency, operations
+from gateway.fhir_api.operations import addendum_operations, idempotency
 from gateway.runtime import clock
 
 
@@ -23,6 +23,6 @@ def no_waiting(monkeypatch):
     async def sleep(seconds):
         pauses.append(seconds)
 
-    for module in (operations, idempotency):
+    for module in (addendum_operations, idempotency):
         monkeypatch.setattr(module, "clock", SimpleNamespace(**{**vars(clock), "sleep": sleep}))
     return pauses

@@ -13,7 +13,7 @@ from gateway.fhir_api.capability import US_CORE_SERVER
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
-from gateway.index.parameters import PARAMETERS, parameter, parameters_of
+from gateway.index.parameter_lookup import PARAMETERS, parameter, parameters_of
 from mappings.codes import CANONICAL
 
 STRICT = {"Prefer": "handling=strict"}

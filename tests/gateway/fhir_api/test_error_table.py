@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from gateway.fhir_api import read
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store import study_write
+from gateway.store import study_rows
 from gateway.store.database.sqlite import Sqlite
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
@@ -76,7 +76,7 @@ async def test_what_is_not_there_is_not_found(stage, path):
 async def test_what_its_judge_rejects_is_not_found_and_says_the_codes_and_places(stage, monkeypatch):
     """404, not-found: suppressed read."""
     fault = MappingIssue("fhir-structure", "error", "/name/0", "refused: Jane Doe")
-    monkeypatch.setattr(study_write, "judge_all", lambda made, *_: [(fault,)] * len(made))
+    monkeypatch.setattr(study_rows, "judge_all", lambda made, *_: [(fault,)] * len(made))
     response = await report_of(stage)
     assert refusal(response) == (404, "error", "not-found")
     assert "/name/0: fhir-structure" in issue(response)["diagnostics"]

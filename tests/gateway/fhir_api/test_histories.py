@@ -6,7 +6,7 @@ import pytest
 from fakes.facade import BASE, NEW, resource_id
 from fakes.outcomes import issue, refusal
 
-from gateway.index.parameters import TYPES
+from gateway.index.parameter_lookup import TYPES
 
 
 async def asked(stage, path):

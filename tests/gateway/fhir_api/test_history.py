@@ -12,7 +12,7 @@ from fakes.facade import BASE, NEW, facade, resource_id, site
 from fakes.outcomes import issue, refusal
 
 from gateway.runtime import clock
-from gateway.store import study_write
+from gateway.store import study_rows
 from mappings.issues import MappingIssue
 
 
@@ -172,7 +172,7 @@ async def test_a_version_that_its_judge_rejects_is_none_of_them(stage, monkeypat
     path = await stage.changed(1)
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     with monkeypatch.context() as patched:
-        patched.setattr(study_write, "judge_all", lambda made, *_: [(fault,)] * len(made))
+        patched.setattr(study_rows, "judge_all", lambda made, *_: [(fault,)] * len(made))
         stage.account.change_text(stage.signed()["reportId"], "FINDINGS: rejected.")
         assert (await stage.get(path, headers=NEW)).status_code == 404
     bundle = await asked(stage, f"{path}/_history")

@@ -10,7 +10,7 @@ from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.http.summary import SUBSETTED
 from gateway.runtime import clock
-from gateway.store import study_write
+from gateway.store import study_rows
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
 
@@ -28,9 +28,7 @@ def rejecting(monkeypatch, resource_type):
     """Make the judge find a fault in every resource of this type."""
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     faults = {resource_type: (fault,)}
-    monkeypatch.setattr(
-        study_write, "judge_all", lambda made, *_: [faults.get(one["resourceType"], ()) for one in made]
-    )
+    monkeypatch.setattr(study_rows, "judge_all", lambda made, *_: [faults.get(one["resourceType"], ()) for one in made])
 
 
 async def test_a_report_is_read_with_its_version_and_instant(stage):

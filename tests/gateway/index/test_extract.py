@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gateway.index.extract import LONGEST, longest, rows
 from gateway.index.intervals import interval
 from gateway.index.keys import MOST, key
-from gateway.index.parameters import parameter
+from gateway.index.parameter_lookup import parameter
 from gateway.index.terms import code_term, exact
 from mappings import decode, to_fhir
 from mappings.codes import CANONICAL

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.index.extract import rows
-from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.parameter_lookup import PARAMETERS, parameter
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest
 from mappings.codes import CANONICAL

@@ -7,7 +7,7 @@ from fakes.indexed import HERE, REPORT, STUDY, UID, search
 
 from gateway.index.criteria import Not, Referred, Refers, Starts
 from gateway.index.keys import key
-from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.parameter_lookup import PARAMETERS, parameter
 from gateway.index.reading import asked
 from gateway.index.route import Step, find
 from gateway.runtime.request_errors import BadRequest, NotSupported

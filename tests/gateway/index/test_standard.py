@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from gateway.fhir_api.definitions.interactions import SEARCHED
-from gateway.index.parameters import PARAMETERS, TYPES, parameter
+from gateway.index.parameter_lookup import PARAMETERS, TYPES, parameter
 from gateway.index.standard import is_standard
 
 PACKAGE = "hl7.fhir.r4.core-4.0.1.tgz"

@@ -11,7 +11,7 @@ from gateway.ingest import Pipeline
 from gateway.ingest.read_through import note
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from gateway.store import study_write
+from gateway.store import study_rows
 from mappings.issues import MappingIssue
 
 SIGNED = datetime(2024, 3, 15, 16, 0, tzinfo=UTC)
@@ -44,9 +44,7 @@ async def test_versions_are_counted_by_type_and_what_did_not_change_is_not(pipel
 
 async def test_what_the_judge_rejects_is_counted_apart(pipeline, metrics, monkeypatch):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
-    monkeypatch.setattr(
-        study_write, "judge_all", lambda made, *_: [(fault,) if "status" in one else () for one in made]
-    )
+    monkeypatch.setattr(study_rows, "judge_all", lambda made, *_: [(fault,) if "status" in one else () for one in made])
     note(await take(pipeline), metrics)
     assert sample(metrics, "suppressed_resources_total", resource_type="DiagnosticReport") == 1
     assert sample(metrics, "suppressed_resources_total", resource_type="Patient") is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.stated_orders import ORDER
 
-from gateway.ingest.plan_write import order_news
+from gateway.ingest.plan_ingest import order_news
 from gateway.store.database.kept import Kept
 from mappings.model import Facts, HospitalMessageName, StatedVisit, Study
 

@@ -6,7 +6,7 @@ from fakes.fhir_studies import SITE, report
 from fakes.taken_in import take
 from structlog.testing import capture_logs
 
-from gateway.ingest import Pipeline, pipeline, plan_write
+from gateway.ingest import Pipeline, pipeline, plan_ingest
 from gateway.ingest.pipeline import DISAGREES, ShapeTrust
 from mappings.fhir.judge import CLASSES, Shapes
 
@@ -14,7 +14,7 @@ from mappings.fhir.judge import CLASSES, Shapes
 async def test_no_pipeline_of_the_process_judges_by_shape_after_a_disagreement(sqlite_engine, monkeypatch):
     trust, shapes = ShapeTrust(), Shapes(CLASSES)
     monkeypatch.setattr(pipeline, "TRUST", trust)
-    monkeypatch.setattr(plan_write, "_SHAPES", shapes)
+    monkeypatch.setattr(plan_ingest, "_SHAPES", shapes)
     one, other = Pipeline(sqlite_engine, SITE, UTC), Pipeline(sqlite_engine, SITE, UTC)
     await take(one)
     assert len(shapes) > 0

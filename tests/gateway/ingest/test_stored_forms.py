@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.checks.database import of_database
+from gateway.checks.database import database_findings
 from gateway.ingest.stored_forms import differences, record, rendered_anew
 from gateway.settings import load
 from gateway.store.database import facts
@@ -86,6 +86,6 @@ async def test_what_an_older_release_did_not_record_is_told_as_not_known(opened,
 async def test_check_config_tells_of_a_changed_canonical_and_records_nothing(opened, study):
     await opened()
     await study()
-    said = [one async for one in of_database(opened.configuration(OTHER))]
+    said = [one async for one in database_findings(opened.configuration(OTHER))]
     assert len(said) == 1 and said[0].startswith("fhir.canonical: stored resources may have URLs of another base")
     assert await opened() == []

@@ -91,11 +91,11 @@ TURNED = {
     ),
     "server.tls_certificate": Turned('"cert.pem"', base),
     "server.tls_key": Turned(
-        '"key.pem"', "runtime/test_certificate.py::test_a_request_over_tls_is_answered_and_knows_its_scheme"
+        '"key.pem"', "runtime/test_server_certificate.py::test_a_request_over_tls_is_answered_and_knows_its_scheme"
     ),
     "server.tls_client_ca": Turned(
         '"ca.pem"',
-        "runtime/test_certificate.py::"
+        "runtime/test_server_certificate.py::"
         "test_with_authorities_of_clients_only_a_client_with_their_certificate_is_answered",
     ),
     "server.trusted_proxies": Turned(
@@ -270,7 +270,7 @@ TURNED = {
     "destination.name": Turned('"other"', routes),
     "destination.formerly": Turned('"his"', routes),
     "destination.shares_address": Turned(
-        "true", "routing/test_from_settings.py::test_two_destinations_have_one_address_only_where_both_say_so"
+        "true", "routing/test_routes_from_settings.py::test_two_destinations_have_one_address_only_where_both_say_so"
     ),
     "destination.kind": Turned(
         '"http"', routes, {f"destination.{key}": one for key, one in HTTP.items() if key != "kind"}

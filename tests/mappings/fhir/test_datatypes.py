@@ -9,7 +9,7 @@ from mappings.fhir import datatypes
 
 def test_what_is_not_said_leaves_no_element_but_false_and_zero_are_said() -> None:
     element = {"a": None, "b": "", "c": [], "d": {}, "e": False, "f": 0, "g": "x"}
-    assert datatypes.said(element) == {"e": False, "f": 0, "g": "x"}
+    assert datatypes.without_empty(element) == {"e": False, "f": 0, "g": "x"}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mappings.hl7v2.rules import contradictions, occasions, written
+from mappings.hl7v2.receiver_rules import contradictions, occasions, written
 from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver
 
 # Settings on a base whose rules they break -> the reported key, the rule, and the remedy

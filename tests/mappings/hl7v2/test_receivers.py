@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from mappings.hl7v2.received import Received, read
-from mappings.hl7v2.rules import check_rules, occasions, written
+from mappings.hl7v2.receiver_rules import check_rules, occasions, written
 from mappings.profile import RECEIVERS, Receiver, Rule, receiver, switches
 from mappings.profile.rule import ANYWHERE, RulePlace
 

@@ -12,7 +12,7 @@ from fakes.oru_example import REPORT_ID, SITE, USER, USER_ID, addendum, report, 
 
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.oru_r01 import messages
-from mappings.hl7v2.rules import check_rules
+from mappings.hl7v2.receiver_rules import check_rules
 from mappings.model import Cause, Facts, Study
 from mappings.patient.identifiers import short_id
 from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, Site, receiver

@@ -11,7 +11,7 @@ from fakes.hospital import AUTHORITIES, CITY, DAY, ORDERED, merges_of, mrn, numb
 from mappings.hospital.authorities import HospitalNumber, OrderSource
 from mappings.hospital.events import Clinician, CodedText, IssuedNumber, Visit
 from mappings.hospital.groups import NO_MERGES, ResolvedChange, merged
-from mappings.hospital.settled import (
+from mappings.hospital.settle_match import (
     AppliedChange,
     HospitalRecords,
     MatchedOrder,

@@ -9,7 +9,7 @@ import pytest
 from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, merges_of, number, order, patient
 
 from mappings.hospital.groups import NO_MERGES
-from mappings.hospital.settled import with_newest_states
+from mappings.hospital.settle_match import with_newest_states
 
 RIS = replace(CITY, name="city-ris")
 LATER = ORDERED + timedelta(hours=1)

@@ -14,7 +14,7 @@ import pytest
 from fakes.answered import ORDER
 
 from mappings.hl7v2.oru_r01 import messages, to_oru
-from mappings.hl7v2.rules import AT, Occasion, occasions
+from mappings.hl7v2.receiver_rules import AT, Occasion, occasions
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Receiver, conflicts, receiver, switches
 

@@ -16,8 +16,8 @@ from standardwebhooks import Webhook
 from gateway.app import create_app
 from gateway.feed.alerts.webhook import heartbeats
 from gateway.runtime import clock
+from gateway.runtime.command_words import API, FEED, SYNC
 from gateway.runtime.errors import StoreUnavailable
-from gateway.runtime.words import API, FEED, SYNC
 from gateway.settings import Configuration, Database, Settings, Upstream
 from gateway.settings.feed import Feed
 from gateway.store.database.probe import StoreProbe

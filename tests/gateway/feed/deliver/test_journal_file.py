@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from gateway.feed.deliver.journal import Header, JournalBatch, encoded
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
+from gateway.feed.deliver.journal_lines import Header, JournalBatch, encoded
 
 HEADER = Header("one", "epoch", 0, 0)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.feed.operator.explain import Explanation, SentVersion, SentVersions, every_field, one_field, sent_lines
-from gateway.feed.operator.explained import Explained
+from gateway.feed.operator.field_sources import FieldExplanation
 from gateway.store.database.engine import Statement, ask, instant
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
@@ -199,7 +199,7 @@ async def test_without_destinations_it_is_explained_for_the_usual_profile(site):
 
 
 def field(values=("F", "F"), sources=(), issues=()):
-    return Explained("OBX-11", values, None, sources, (), issues)
+    return FieldExplanation("OBX-11", values, None, sources, (), issues)
 
 
 def answer(field):

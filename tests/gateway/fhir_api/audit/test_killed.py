@@ -19,7 +19,7 @@ from fakes.gateway_process import environment, site_file, started
 from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
-from gateway.audit.verifying import missing, verified
+from gateway.audit.verification import chain_faults, verify_segment
 from mappings.patient.identifiers import fhir_id
 
 ROUNDS, READERS = 3, 4
@@ -80,8 +80,8 @@ async def test_each_read_that_was_answered_has_its_entry_whenever_the_gateways_a
     paths = segment_paths(folder)
     assert len(paths) == gateways
     keys = {hex_of(read_seal_key(tmp_path / "seal.pem").public_key())}
-    found = [verified(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
-    assert [fault for one in found for fault in one.faults] == missing(found, {}) == []
+    found = [verify_segment(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
+    assert [fault for one in found for fault in one.faults] == chain_faults(found, {}) == []
 
 
 @pytest.mark.timeout(120)
@@ -104,5 +104,5 @@ async def test_of_two_processes_the_one_that_works_loads_what_the_one_that_answe
             assert await gateway.stop() == 0
     keys = {hex_of(read_seal_key(tmp_path / "seal.pem").public_key())}
     paths = segment_paths(tmp_path / "audit")
-    found = [verified(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
+    found = [verify_segment(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
     assert [(one.faults, one.unsealed) for one in found] == [([], 0)]  # the end of the service seals

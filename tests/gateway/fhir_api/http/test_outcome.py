@@ -7,7 +7,7 @@ import pytest
 from fakes.outcomes import issue, refusal
 from starlette.exceptions import HTTPException
 
-from gateway.fhir_api.http.outcome import Outcomes, of_error, of_mapping
+from gateway.fhir_api.http.outcome import Outcomes, issue_of_error, issue_of_mapping
 from gateway.runtime import errors, request_errors
 from mappings.issues import MappingIssue, WireError
 
@@ -91,7 +91,7 @@ async def test_the_routers_own_refusals_are_outcomes_too():
 
 
 def test_of_an_exception_that_is_not_ours_nothing_is_said():
-    status, found = of_error(ValueError("Jane Doe"))
+    status, found = issue_of_error(ValueError("Jane Doe"))
     assert (status, found.severity, found.code) == (500, "fatal", "exception")
     assert "Jane" not in str(found.json("https://own.example"))
 
@@ -103,7 +103,7 @@ async def test_an_answer_that_had_begun_is_cut_off_where_it_stands():
 
 @pytest.mark.parametrize(("severity", "code"), [("information", "informational"), ("warning", "processing")])
 def test_an_issue_of_a_mapping_keeps_its_severity_and_names_its_place(severity, code):
-    said = of_mapping(MappingIssue("mrn-absent", severity, "/mrn", "not linked"), "ImagingStudy/stu-1").json(
+    said = issue_of_mapping(MappingIssue("mrn-absent", severity, "/mrn", "not linked"), "ImagingStudy/stu-1").json(
         "https://own.example"
     )
     assert said == {

@@ -11,7 +11,7 @@ from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.routes import fhir_app
 from gateway.fhir_api.served import OPERATIONS, RESOURCES
-from gateway.index.parameters import parameters_of
+from gateway.index.parameter_lookup import parameters_of
 
 ROOT = "http://127.0.0.1:8800"
 

@@ -16,7 +16,7 @@ from gateway.fhir_api.search.paging import BEGINNING
 from gateway.fhir_api.search.result_parameters import include
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from gateway.store.studies import search as store
 
 REPORT = "DiagnosticReport"

@@ -14,7 +14,7 @@ from fakes.store import made, write
 from gateway.fhir_api.search.paging import BEGINNING, PagePosition, page, search_at
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
-from gateway.index.value import Circumstances
+from gateway.index.search_value import Circumstances
 from gateway.store.studies.search_sql import UPDATED
 
 WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), "http://gateway.example/fhir")

@@ -15,7 +15,7 @@ from gateway.fhir_api.search.result_parameters import (
     sorts,
 )
 from gateway.index.keys import key
-from gateway.index.parameters import parameter
+from gateway.index.parameter_lookup import parameter
 from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies.search_sql import Sort
 

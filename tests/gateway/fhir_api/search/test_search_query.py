@@ -14,7 +14,7 @@ from gateway.fhir_api.search.result_parameters import Include
 from gateway.fhir_api.search.search_query import Query, insist, understand
 from gateway.index.criteria import At, During, Is, Starts
 from gateway.index.keys import key
-from gateway.index.parameters import parameter
+from gateway.index.parameter_lookup import parameter
 from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
 from gateway.store.studies.search_sql import UPDATED, Sort, page
 

@@ -17,7 +17,7 @@ import pytest
 from fakes.commanded import sites
 from fakes.databases import Server, at_once, server
 
-from gateway.fhir_api.http.outcome import of_error
+from gateway.fhir_api.http.outcome import issue_of_error
 from gateway.runtime.errors import ConfigError, StoreUnavailable, StoreValueRefused
 from gateway.store.database.engine import Statement, ask
 from gateway.store.database.migrate import migrate
@@ -235,7 +235,7 @@ def test_a_client_hears_neither_the_user_nor_the_host():
     class Made(Exception):
         sqlstate = "28P01"
 
-    _, issue = of_error(unavailable(Made(), DatabasePlace("gateway", "db.inside:5432", "n")))
+    _, issue = issue_of_error(unavailable(Made(), DatabasePlace("gateway", "db.inside:5432", "n")))
     text = json.dumps(issue.json(CANONICAL))
     assert "the database refused the password" in text
     assert "db.inside" not in text

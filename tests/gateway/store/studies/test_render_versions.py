@@ -8,8 +8,8 @@ from fakes.fhir_studies import mapped, report
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.store import study_write
-from gateway.store.study_write import rendered
+from gateway.store import study_rows
+from gateway.store.study_rows import rendered
 from mappings.issues import MappingIssue
 
 STUDY_ID = "stu_" + "1" * 32
@@ -57,7 +57,7 @@ def test_who_was_asked_for_earlier_is_no_newer_than_that():
 def test_faults_are_kept_as_codes_and_places(monkeypatch):
     fault = MappingIssue("fhir-structure", "error", "/name/0", "refused: Jane Doe")
     monkeypatch.setattr(
-        study_write,
+        study_rows,
         "judge_all",
         lambda made, *_: [(fault,) if one["resourceType"] == "Patient" else () for one in made],
     )

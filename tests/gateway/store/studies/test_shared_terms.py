@@ -12,7 +12,7 @@ from fakes.store import made, rows, write
 from gateway.index.criteria import All, Contains, Ends, Has, Is, Not, Starts
 from gateway.index.extract import rows as index_rows
 from gateway.index.keys import key
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameter_lookup import PARAMETERS
 from gateway.index.terms import code_start, code_term, system_end, words
 from gateway.store.studies import search
 from gateway.store.studies.search_sql import Search, Sort

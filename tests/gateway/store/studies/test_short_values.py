@@ -11,7 +11,7 @@ from fakes.store import made, rows, write
 
 from gateway.index.criteria import Ends, Is, Not, Starts
 from gateway.index.keys import key
-from gateway.index.parameters import OWN_COLUMNS, TYPES, parameters_of
+from gateway.index.parameter_lookup import OWN_COLUMNS, TYPES, parameters_of
 from gateway.index.sorting import sort_key
 from gateway.index.terms import code_start, code_term, exact, system_end
 from gateway.store.database.engine import Statement, ask
