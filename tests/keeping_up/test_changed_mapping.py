@@ -96,7 +96,7 @@ def with_something_new(account: MemoryAccount, every: int = 1) -> None:
 async def test_a_changed_mapping_and_a_full_crawl_queue_nothing(studies, reports, sqlite_database, say):
     account = of_many_reports(studies, reports) if reports else MemoryAccount(documents(generate(studies=studies)))
     assert account.signed >= (studies * reports or 2_000)
-    engine, seconds, begun = Sqlite(sqlite_database, "NORMAL"), [], clock.monotonic()
+    engine, seconds, begun = Sqlite(sqlite_database), [], clock.monotonic()
     async with engine.opened():
         await crawled(account, engine, site())
         before = await rows(engine)
