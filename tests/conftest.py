@@ -9,11 +9,11 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
-from zlib import crc32
 
 import certifi
 import pytest
@@ -43,6 +43,17 @@ MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Folders and files about what the databases do differently. Of the others, which prove laws of what both share,
+# `make test-all` runs the first of each four on PostgreSQL; `make soak` runs the rest
+EACH_DATABASE = frozenset(
+    {
+        *("keeping_up", "phi", "property", "upgrade"),
+        *("test_any_study.py", "test_engines.py", "test_leases.py", "test_messages.py", "test_migrations.py"),
+        *("test_pipeline_races.py", "test_plans.py", "test_process_faults.py", "test_random_merges.py"),
+        *("test_search.py", "test_shared_commits.py", "test_sorting.py", "test_takeover.py", "test_takeover_faults.py"),
+        *("test_timing_faults.py", "test_trouble.py"),
+    }
+)
 # Folders and files whose tests start processes, wait, or try many examples: only `make test-all` runs them
 LONG = frozenset(
     {
@@ -83,18 +94,16 @@ def _places(path: Path) -> tuple[str, ...]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` leaves to `make test-all`, and what that leaves to `make soak`."""
+    of_module = Counter[Path]()
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {}).values()
         is_on_postgresql = "postgresql" in params or "postgres_server" in getattr(item, "fixturenames", ())
         if is_on_postgresql or LONG.intersection(_places(item.path)):
             item.add_marker(pytest.mark.full)
-        if "postgresql" in params and item.get_closest_marker("mostly_sqlite") and _is_left_to_soak(item):
-            item.add_marker(pytest.mark.soak)
-
-
-def _is_left_to_soak(item: pytest.Item) -> bool:
-    """Return True for three of four tests, always the same ones."""
-    return crc32(item.nodeid.partition("[")[0].encode()) % 4 > 0
+        if "postgresql" in params and not EACH_DATABASE.intersection(_places(item.path)):
+            if of_module[item.path] % 4:
+                item.add_marker(pytest.mark.soak)
+            of_module[item.path] += 1
 
 
 def pytest_collection_finish() -> None:

@@ -38,8 +38,6 @@ from gateway.store.feed.outbox import Resend, queue_replays
 from gateway.store.studies.crawling import NAME, StoredCursors, SweepRecord
 from mappings.profile import receiver as profile
 
-pytestmark = pytest.mark.mostly_sqlite
-
 HELD = ("held", "accession-missing")
 KEY = base64.b64encode(b"k" * 32).decode()
 

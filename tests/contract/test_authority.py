@@ -18,8 +18,6 @@ from gateway.store.feed.ledger import stock
 from mappings.profile import Site
 from mappings.profile import receiver as profile
 
-pytestmark = pytest.mark.mostly_sqlite
-
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
 # Settings that name the authority later: of each facility, of all facilities without one, or of the receiver
 REMEDIES = {

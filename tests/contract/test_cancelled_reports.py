@@ -25,8 +25,6 @@ from gateway.store.feed.cancelled_reports import (
 )
 from mappings.patient.identifiers import fhir_id
 
-pytestmark = pytest.mark.mostly_sqlite
-
 NOW = 1_800_000_000_000_000
 
 

@@ -17,8 +17,6 @@ from gateway.ingest import Fetched, Pipeline
 from mappings import decode, to_fhir
 from mappings.profile import parse_site
 
-pytestmark = pytest.mark.mostly_sqlite
-
 GOLDEN = Path(__file__).parents[1] / "golden"
 REPORT = "DiagnosticReport/rep-" + "3" * 32
 STUDY = study_id("1")

@@ -24,8 +24,6 @@ from gateway.store import erasing
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.erasing import ErasureOrder, NotErased
 
-pytestmark = pytest.mark.mostly_sqlite
-
 SOURCE = """
 [[source]]
 name = "city-his"

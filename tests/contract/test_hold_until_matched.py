@@ -17,8 +17,6 @@ from fakes.stated_orders import ORDER, StatedOrders, stating
 from gateway.runtime import clock
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
 
-pytestmark = pytest.mark.mostly_sqlite
-
 WAITING = [("held", "order-awaited")]
 _MINUTES = 60_000_000
 

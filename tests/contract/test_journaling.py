@@ -28,8 +28,6 @@ from gateway.store.feed import plans, restoring
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import SendResult
 
-pytestmark = pytest.mark.mostly_sqlite
-
 KEY = site().site_key
 SET = Statement("UPDATE fact SET value = :value WHERE name LIKE :name")
 UNCLAIM = Statement("UPDATE message SET sent = NULL, state = 'queued', due = 0 WHERE sent > :since")

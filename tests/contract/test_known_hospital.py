@@ -41,8 +41,6 @@ from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey,
 from mappings.hospital.events import Visit
 from mappings.profile import AssigningAuthority
 
-pytestmark = pytest.mark.mostly_sqlite
-
 SEEDS = range(3 if os.environ.get("EXAMPLES") == "few" else 12)
 STUDIES = 8
 ONE = order(placer="P1", filler="F1", accession="A1")

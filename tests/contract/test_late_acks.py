@@ -16,8 +16,6 @@ from gateway.store.feed.lanes import StoredAck, free_refused_for_now
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
 
-pytestmark = pytest.mark.mostly_sqlite
-
 LATER = AT + 7
 DUE = AT + 5_000_000
 

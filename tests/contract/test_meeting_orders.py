@@ -34,8 +34,6 @@ from gateway.store.enrichment import StoredEnrichments
 from mappings.hospital.events import Visit
 from mappings.model import HospitalMessageName
 
-pytestmark = pytest.mark.mostly_sqlite
-
 ONE = order(placer="P1", filler="F1", accession="A1")
 TWO = order(placer="P2", filler="F2", accession="A1")
 OTHER = order(placer="P3", filler="F3", accession="A2")

@@ -17,8 +17,6 @@ from gateway.store.studies import identities
 from gateway.store.studies.identities import newest_claims
 from mappings.patient.identifiers import keyed_patient_id
 
-pytestmark = pytest.mark.mostly_sqlite
-
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 OLD, NEW, LAST = "MRN-001234", "MRN-9", "MRN-10"
 SOMEBODY_ELSE = {"patientName": "John Roe", "dateOfBirth": "1950-01-01", "sex": "male"}

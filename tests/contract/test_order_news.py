@@ -23,8 +23,6 @@ from mappings.model import HospitalMessageName, StatedVisit
 from mappings.profile import Rule
 from mappings.profile.rule import place_of
 
-pytestmark = pytest.mark.mostly_sqlite
-
 WATCHED = WatchedDestination("ehr", timedelta(1), timedelta(1))
 NEWS = "SELECT code, outcome FROM order_news ORDER BY number"
 

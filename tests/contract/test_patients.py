@@ -17,8 +17,6 @@ from gateway.runtime import clock
 from gateway.store.database.facts import Controls
 from gateway.store.studies import identities, search
 
-pytestmark = pytest.mark.mostly_sqlite
-
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 SOMEBODY_ELSE = {"patientName": "John Roe", "dateOfBirth": "1950-01-01", "sex": "male"}
 

@@ -31,8 +31,6 @@ from gateway.store.feed.plans import begun, in_force_of, plan_made, put_in_force
 from gateway.store.feed.restoring import hold_destinations, pause_overriding
 from gateway.store.feed.states import HOLD_FEED, RESTORED
 
-pytestmark = pytest.mark.mostly_sqlite
-
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()
 NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))

@@ -19,8 +19,6 @@ from gateway.store.feed.destinations import NotRenamed, now_called, origin, rena
 from gateway.store.feed.leases import Leases, paused
 from gateway.store.feed.outbox import Resend, queue_replays
 
-pytestmark = pytest.mark.mostly_sqlite
-
 NOW = 1_000_000
 
 

@@ -20,8 +20,6 @@ from gateway.store.feed.alerts import WatchedDestination, feed_facts
 from gateway.store.feed.ledger import read_sent
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
 
-pytestmark = pytest.mark.mostly_sqlite
-
 STUDY, NOW = "stu_1", 1_000
 LANE = "SELECT reason, culprit FROM lane"
 MESSAGES = "SELECT control_id, state, reason, ack, has_body, remarks, superseded_by FROM message ORDER BY number"

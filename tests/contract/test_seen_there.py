@@ -19,8 +19,6 @@ from gateway.store.feed.alerts import WatchedDestination, feed_facts
 from gateway.store.feed.destinations import open_work_of_each, seen_there
 from gateway.store.feed.ledger import dead_letters, report_records
 
-pytestmark = pytest.mark.mostly_sqlite
-
 ROWS = "SELECT state, reason FROM outbox ORDER BY number"
 MESSAGES = "SELECT state, reason FROM message ORDER BY number"
 

@@ -42,8 +42,6 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import ResolvedChange
 from mappings.model import HospitalMessageName
 
-pytestmark = pytest.mark.mostly_sqlite
-
 CLINIC = "123e4567-e89b-12d3-a456-426614174000"
 UID = "1.2.840.9"
 SITE = replace(

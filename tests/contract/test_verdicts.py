@@ -17,8 +17,6 @@ from gateway.store.database.engine import Statement, ask
 from gateway.store.database.facts import actor
 from gateway.store.studies import identities
 
-pytestmark = pytest.mark.mostly_sqlite
-
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 MRN = "SBXGEN-4711-0815"
 JANE = {

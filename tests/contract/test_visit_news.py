@@ -21,8 +21,6 @@ from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.model import HospitalMessageName
 from mappings.profile import AssigningAuthority
 
-pytestmark = pytest.mark.mostly_sqlite
-
 YARDLEY = "YARDLEY^TOM||19600101|M"
 DOE = "DOE^JANE||19850720|F"
 ISSUES = "SELECT code FROM issue WHERE code LIKE '%visit%' OR code LIKE '%account%' ORDER BY code"

@@ -29,8 +29,6 @@ from gateway.store.stored_reports import Pdfs
 from gateway.upstream.pdf_stream import begin
 from mappings.issues import WireError
 
-pytestmark = pytest.mark.mostly_sqlite
-
 PLAIN = {"facilityName": "Sandbox General Hospital", "height": None, "weight": None, "mrn": "SBXGEN-4711"}
 
 

@@ -30,8 +30,6 @@ from gateway.ingest import Pipeline
 from gateway.routing import Routes
 from gateway.store.database.engine import Statement, ask
 
-pytestmark = pytest.mark.mostly_sqlite
-
 SUPERSEDED = ("superseded", "delivered")
 
 

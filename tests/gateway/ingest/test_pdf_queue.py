@@ -21,8 +21,6 @@ from gateway.runtime.errors import (
 from gateway.store.database.engine import Statement
 from gateway.store.stored_reports import CHUNK, HOLD
 
-pytestmark = pytest.mark.mostly_sqlite
-
 OTHER_TEXT = "IMPRESSION: Fracture."
 NOT_A_PDF = PdfUnavailable("GET the PDF", detail="the bytes are not those of a PDF")
 BROKEN = PdfInterrupted("GET the PDF", detail="ReadError")

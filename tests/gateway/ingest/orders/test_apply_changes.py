@@ -8,8 +8,6 @@ from fakes.hospital_source import Hospital, hl7, merging, msh, ordering
 
 from gateway.store.orders.numbers import changes_of, number_text, put_study_keys
 
-pytestmark = pytest.mark.mostly_sqlite
-
 
 @pytest.fixture
 def his(engine):

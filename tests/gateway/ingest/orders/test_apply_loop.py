@@ -19,8 +19,6 @@ from gateway.store.orders.inbound import waiting_messages
 from gateway.store.orders.numbers import key_text, put_study_keys, record_text
 from mappings.hospital.authorities import OrderKey
 
-pytestmark = pytest.mark.mostly_sqlite
-
 PLACER = key_text(OrderKey("placer", "urn:oid:1.2.3", "P1"))
 ACCESSION = key_text(OrderKey("accession", "urn:oid:1.2.2", "A1"))
 FILLER = key_text(OrderKey("filler", "urn:oid:1.2.4", "F1"))

@@ -12,8 +12,6 @@ from gateway.store.orders.numbers import key_text, number_text, put_study_keys
 from mappings.hospital.authorities import OrderKey
 from mappings.hospital.events import Authority, IssuedNumber
 
-pytestmark = pytest.mark.mostly_sqlite
-
 ACCESSION = key_text(OrderKey("accession", "urn:oid:1.2.2", "A1"))
 VISIT = number_text(AUTHORITIES.number("visit", IssuedNumber("V1", Authority("CITYVN")), CITY))
 
