@@ -63,6 +63,7 @@ LISTED = {
     "gateway.store.studies.crawling._ALIVE[postgresql]",  # a row for each process that shares the crawl
     "gateway.store.studies.crawling._LEAVE[postgresql]",  # the same
     "gateway.store.orders.inbound._COUNTS",  # the messages that wait, by an index of these alone
+    "gateway.store.feed.ledger._NEWEST",  # a few rows from the end of the primary key
     "gateway.store.feed.leases.STANDING",
     "gateway.store.feed.plans.EVERY",
     "gateway.store.feed.alerts.ALERTS",

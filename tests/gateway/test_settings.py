@@ -404,6 +404,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         **{f"mapping.{kind}_namespace": "CITY" for kind in ("provider", "accession", "placer")},
         **{f"mapping.vista_{kind}_namespace": "CITY" for kind in ("dfn", "ssn")},
         "mapping.vista_station": "500",
+        "console.scope": "openid groups",
     }
     facility = '[[mapping.facilities]]\nname = "City"\nmrn_system = "urn:oid:1.2"\nmrn_namespace = "CITY"\n'
     (tmp_path / "gateway.toml").write_text(facility)
@@ -428,6 +429,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         monkeypatch.setenv("GATEWAY_AUDIT__SYSLOG_CLIENT_CERT", "cert.pem")
     if row.key == "upstream.proxy":
         monkeypatch.setenv(row.env, "http://h:1")
+    if row.key.startswith("console.client_"):
+        monkeypatch.setenv("GATEWAY_CONSOLE__ISSUER", "https://a.example")
     before = type(Settings.model_fields[section].default).model_fields[name].default
     assert getattr(getattr(settings.load().settings, section), name) != before
 

@@ -181,7 +181,7 @@ async def test_no_bug_shows_what_it_stumbled_over(everything, monkeypatch):
     def broken(*_):
         raise ValueError(f"{CANARY} Jane Doe")
 
-    monkeypatch.setattr(pipeline, "plan_write", broken)
+    monkeypatch.setattr(pipeline, "plan_ingest", broken)
     async with facade() as stage:
         answers = await ask(stage, *seeded(stage))
         assert answers[0].status_code == 500

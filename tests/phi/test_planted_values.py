@@ -232,7 +232,7 @@ def stumbled(*_):
 
 async def test_no_crash_of_the_mapping_shows_what_it_stumbled_over(sqlite_engine, monkeypatch, capfd, usual_log):
     """Read what is written: the trace of an exception loses its text only then."""
-    monkeypatch.setattr(pipeline, "plan_write", stumbled)
+    monkeypatch.setattr(pipeline, "plan_ingest", stumbled)
     log.configure("debug", "json")
     async with planted_site(sqlite_engine) as (stage, _):
         await logged_in(stage)

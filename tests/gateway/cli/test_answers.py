@@ -33,7 +33,7 @@ async def test_reading_commands_print_the_answer_of_their_function(site):
         )
         for function, *command in (
             (f"{_FEED}.status.status", "feed", "status"),
-            (f"{_FEED}.planned.plan", "feed", "plan", "--reports"),
+            (f"{_FEED}.plan_and_apply.plan", "feed", "plan", "--reports"),
             (f"{_FEED}.dead_letters.dead_letters", "feed", "dead-letters"),
             (f"{_FEED}.show.show", "feed", "show", control_id),
             (f"{_FEED}.show.show", "feed", "show", study_id),
@@ -41,8 +41,8 @@ async def test_reading_commands_print_the_answer_of_their_function(site):
             (f"{_FEED}.explain.explain", "explain", report_id),
             (f"{_FEED}.explain.explain", "explain", report_id, "OBX-3", "--sent"),
             (f"{_FEED}.explain.explain", "explain", "rep_" + "0" * 32),
-            (f"{_CLI}.order_work.list_orders", "orders", "list"),
-            (f"{_CLI}.order_shown.show", "orders", "show", study_id),
+            (f"{_CLI}.order_matches.list_orders", "orders", "list"),
+            (f"{_CLI}.order_show.show", "orders", "show", study_id),
             (f"{_CLI}.order_messages.list_messages", "orders", "messages"),
             (f"{_CLI}.order_messages.show_message", "orders", "message", "1"),
         ):
@@ -90,10 +90,10 @@ async def test_acting_commands_print_the_answer_of_their_function(site):
             ("replay.replay", "replay", "ehr", "--study", study_id, "--yes"),
             ("replay.replay_as_sent", "replay", "ehr", "--study", study_id, "--as-sent", "--yes"),
             ("replay.backload", "backload", "ehr", "--from", "2019-01-01", "--to", "2020-01-01", "--yes"),
-            ("planned.apply", "apply", "ehr", *reason),
+            ("plan_and_apply.apply", "apply", "ehr", *reason),
         ):
             await answer_of(here.here, f"{_FEED}.{function}", "feed", *command)
-        await answer_of(here.here, f"{_CLI}.order_work.release", "orders", "release", study_id, *reason)
+        await answer_of(here.here, f"{_CLI}.order_matches.release", "orders", "release", study_id, *reason)
         for verdict in ("separate", "link"):
             command = "identity", verdict, patient_id, study_id, *reason
             await answer_of(here.here, f"{_CLI}.identities.decide", *command)

@@ -183,7 +183,7 @@ async def test_who_saw_a_patient_is_listed_and_the_question_itself_is_noted(site
     assert (code, out) == (0, "1 patient\n")
     for more in ((), ("--json",)):
         monkeypatch.setattr("sys.stdin", io.StringIO(PATIENT))
-        await answer_of(site, "cli.audit_work.who", "audit", "who", *more)
+        await answer_of(site, "cli.audit_answers.who", "audit", "who", *more)
 
 
 async def test_who_as_json_gives_audit_events(site, monkeypatch):

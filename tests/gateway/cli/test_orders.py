@@ -376,12 +376,12 @@ async def test_the_commands_print_the_answer_of_their_function(site):
     async with site() as opened:
         here = await ordered(opened)
         for function, *command in (
-            ("order_work.list_orders", "list"),
-            ("order_shown.show", "show", here.study_id),
-            ("order_shown.show", "show", str(here.hers)),
-            ("order_work.match_orders", "match", here.study_id, str(here.another), "--reason", "r"),
-            ("order_work.match_orders", "match", here.study_id, str(here.hers), "--reason", "r"),
-            ("order_shown.show", "show", here.study_id),
+            ("order_matches.list_orders", "list"),
+            ("order_show.show", "show", here.study_id),
+            ("order_show.show", "show", str(here.hers)),
+            ("order_matches.match_orders", "match", here.study_id, str(here.another), "--reason", "r"),
+            ("order_matches.match_orders", "match", here.study_id, str(here.hers), "--reason", "r"),
+            ("order_show.show", "show", here.study_id),
         ):
             await answer_of(here.site, f"cli.{function}", "orders", *command)
             await answer_of(here.site, f"cli.{function}", "orders", *command, "--json")

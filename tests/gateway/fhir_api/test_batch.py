@@ -274,7 +274,7 @@ async def test_answers_that_are_too_large_together_are_told_from_those_that_fit(
     report = resource_id(stage.signed())
     size = len((await stage.get(f"DiagnosticReport/{report}")).content)
     monkeypatch.setattr(budget, "AT_ONCE", 1)
-    monkeypatch.setattr(module, "_Room", partial(module._BytesLeft, left=2 * size + 1))
+    monkeypatch.setattr(module, "_BytesLeft", partial(module._BytesLeft, left=2 * size + 1))
     found = await entries(stage, bundle(*[f"DiagnosticReport/{report}"] * 3))
     assert [status(one) for one in found[:2]] == [200, 200]
     assert failure(found[2]) == (413, "error", "too-long")

@@ -470,7 +470,7 @@ def parts() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("made", "name"), list(parts()))
 def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, name: str) -> None:
     """A setting that is only stored in a destination, and never read from it, has no effect."""
-    left_out = ("settings", "routing/from_settings", "routing/transport_from_settings", "checks")
+    left_out = ("settings", "routing/routes_from_settings", "routing/transport_from_settings", "checks")
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
@@ -485,5 +485,5 @@ def test_every_setting_of_the_service_is_read_by_who_does_the_work(key: str) -> 
 
 
 def test_what_is_left_out_of_the_reading_is_there() -> None:
-    for name in ("settings", "checks", "routing/from_settings", "routing/transport_from_settings"):
+    for name in ("settings", "checks", "routing/routes_from_settings", "routing/transport_from_settings"):
         assert list((ROOT / "gateway").glob(f"{name}*"))

@@ -437,7 +437,7 @@ def test_an_addendum_keeps_the_match_of_its_study() -> None:
 
 
 def test_every_reason_is_given_by_a_test_and_has_a_sentence() -> None:
-    here = "".join(Path(__file__).with_name(name).read_text() for name in ("test_match.py", "test_settled.py"))
+    here = "".join(Path(__file__).with_name(name).read_text() for name in ("test_match.py", "test_settle_match.py"))
     assert [code for code in REASONS if f'"{code}"' not in here] == []
     assert all(reason.sentence.endswith(".") for reason in REASONS.values())
     assert {reason.verdict for reason in REASONS.values()} == {"none", "refused", "held"}
