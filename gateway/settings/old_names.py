@@ -15,8 +15,20 @@ from gateway.runtime.errors import ConfigError
 
 # Old name -> new name, both in the same section: "feed.old": "feed.new", or "destination.old" for all its tables
 RENAMED: Final[dict[str, str]] = {}
+_OURS: Final = "The gateway chooses this value. Remove the setting."
 # Name of a setting that an earlier release took -> remedy
-REMOVED: Final[dict[str, str]] = {}
+REMOVED: Final[dict[str, str]] = {
+    "upstream.allow_http": "Only an address of this machine may be http. Remove the setting.",
+    **dict.fromkeys(
+        (
+            *("database.synchronous", "destination.retry_cap", "destination.retry_jitter", "feed.backload_rate"),
+            *("pdf.attempts", "pdf.max_wait", "sync.missing_sweeps_alert", "upstream.attempts"),
+            *("upstream.connect_timeout", "upstream.max_backoff", "upstream.max_concurrency"),
+            *("upstream.read_timeout", "upstream.retry_after_cap"),
+        ),
+        _OURS,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
