@@ -370,6 +370,14 @@ async def test_the_part_that_the_script_asks_for_has_no_frame(console):
         assert (await found.get("?part=1", None)).status_code == 401
 
 
+async def test_the_address_without_its_slash_leads_to_the_overview_without_a_token(site):
+    async with site() as here:
+        here.here.env["GATEWAY_AUTH__MODE"] = "builtin"
+        async with consoled(here.configuration()) as found:
+            answer = await found.client.get(f"{ORIGIN}/console")
+            assert (answer.status_code, answer.headers["location"]) == (308, "/console/")
+
+
 async def test_without_the_role_console_there_is_no_page(site):
     async with site() as here:
         app = create_app(here.configuration(), ("api",), console=PAGES)
