@@ -1,7 +1,7 @@
 """Pages that show data of patients: find, one report, one message, why a field has its value, and who saw a patient.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1 (a number of a patient is posted, since addresses are kept in many
-places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain` and `audit who`.
+places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain`, `audit who`, `operators list`.
 Proved by tests/gateway/console/test_pages.py.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gateway.auth.console_gate import ContentPolicy
+from gateway.auth.operators import shown_operators
 from gateway.console.frame import ConsoleVisit, address, age, gate_of, not_there
 from gateway.feed.fate import KINDS, ReportFate
 from gateway.feed.operator.arguments import RefusedCommand
@@ -200,14 +201,16 @@ async def message(visit: ConsoleVisit) -> Response:
 
 
 async def access(visit: ConsoleVisit) -> Response:
-    """Answer with who saw data of a patient, whose number is posted."""
+    """Answer with who saw data of a patient, whose number is posted, and with the local accounts."""
     found = None
     if visit.request.method == "POST":
         number = (await visit.form()).get("patient", "").strip()
         visit.shown.given = (("patient", number),)
         numbers = [number] if number else []
         found = await disclosures_of(visit.serving.engine, numbers, _EVER, visit.shows, MOST_EVENTS)
-    return visit.render("access.html", {"here": "access", "found": found, "most": MOST_EVENTS, "asker": asker})
+    accounts = await shown_operators(visit.serving.engine)
+    values = {"found": found, "most": MOST_EVENTS, "asker": asker, "accounts": accounts}
+    return visit.render("access.html", {"here": "access", **values})
 
 
 def _words() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -376,6 +377,21 @@ async def test_the_address_without_its_slash_leads_to_the_overview_without_a_tok
         async with consoled(here.configuration()) as found:
             answer = await found.client.get(f"{ORIGIN}/console")
             assert (answer.status_code, answer.headers["location"]) == (308, "/console/")
+
+
+async def test_an_admin_sees_the_local_accounts_and_no_hash_of_a_password(console):
+    async with console() as (found, _, here):
+        assert "There is no local account." in (await found.get("access", "admin")).text
+        now = clock.now()
+        async with here.here.store() as engine:
+            for name, role in (("kim", "reader"), ("lee", "admin")):
+                await StoredOperators(engine).add(StoredOperator(name, role, "hash-text", micros(now), micros(now)), "")
+            for _ in range(5):
+                await StoredOperators(engine).failed("lee", lambda _: micros(now + timedelta(hours=1)))
+        answer = await found.get("access", "admin")
+        assert "hash-text" not in answer.text
+        text = "".join(Read(answer.text).text.split())
+        assert re.search(r"kimreader[\d:-]+○notlocked" + r"leeadmin[\d:-]+◆lockeduntil\d", text)
 
 
 async def test_without_the_role_console_there_is_no_page(site):
