@@ -226,11 +226,16 @@ def _templates(zone: ZoneInfo) -> Environment:
     return made
 
 
+def instant_of(at: datetime | int) -> datetime:
+    """Return an instant that may be in microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
+
+
 def _when(at: datetime | int | None, zone: ZoneInfo) -> Markup | str:
     """Write an instant in the zone of the site, with UTC on hover; microseconds since 1970 are an instant too."""
     if at is None:
         return "-"
-    moment = _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
+    moment = instant_of(at)
     local, utc = moment.astimezone(zone), moment.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S} UTC", f"{local:%Y-%m-%d %H:%M:%S}"

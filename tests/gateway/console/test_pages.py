@@ -6,10 +6,11 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import pytest
 from fakes.audited import entries
@@ -19,6 +20,7 @@ from httpx import ASGITransport, AsyncClient
 
 from gateway.app import create_app
 from gateway.auth.operators import hashed
+from gateway.console.lookup import FindFilter
 from gateway.console.overview import Shared
 from gateway.console.pages import PAGES
 from gateway.feed.operator import forms
@@ -294,7 +296,8 @@ async def test_filters_leave_out_what_does_not_fit(console):
     async with console() as (found, sent, _):
         study_id, report_id = sent[0][2], sent[0][1]
         assert report_id in (await found.get(f"find?q={study_id}&state=AA&at=ehr")).text
-        for more in ("state=held", "since=2999-01-01", "critical=1"):
+        assert report_id in (await found.get(f"find?q={study_id}&since=1999-01-01&until=2998-02-30")).text
+        for more in ("state=held", "since=2999-01-01", "until=1999-01-01", "critical=1"):
             page = Read((await found.get(f"find?q={study_id}&{more}")).text)
             assert "Nothing was found" in page.text
         assert (await found.get(f"find?q={study_id}&at=nobody")).status_code == 404
@@ -307,6 +310,16 @@ async def test_without_a_word_the_newest_messages_are_listed(console):
         text = Read((await found.get("find")).text).text
         assert text.index(sent[-1][0]) < text.index(sent[0][0])
         assert "Newest messages" not in Read((await found.get(f"find?q={sent[0][0]}")).text).text
+        for more in ("at=ehr", "since=1999-01-01"):
+            assert sent[0][0] in (await found.get(f"find?{more}")).text
+        for more in ("at=nobody", "since=2999-01-01", "until=1999-01-01"):
+            assert "No message fits" in (await found.get(f"find?{more}")).text
+
+
+def test_a_day_of_a_filter_is_one_of_the_site():
+    day = FindFilter("", "", "2026-03-08", "2026-03-08", "", ZoneInfo("America/New_York"))
+    within = [hour for hour in range(72) if day._is_within(datetime(2026, 3, 8, tzinfo=UTC) + timedelta(hours=hour))]
+    assert (within[0], within[-1]) == (5, 27)
 
 
 async def test_the_overview_names_what_needs_somebody(site):
