@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -20,7 +20,7 @@ from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
-from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
+from gateway.feed.operator.needing import WaitingElsewhere, client_certificates, critical_of_day, waiting_elsewhere
 from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
 from gateway.runtime import clock
 
@@ -31,6 +31,7 @@ _MOST_ITEMS: Final = 200
 _OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
 _OPEN_ROWS: Final = ("waiting", "held")
 _DOWN: Final = "connection-down"
+_SOON: Final = timedelta(days=30)  # before a certificate expires, as `check-config` warns
 
 Read = TypeVar("Read")
 
@@ -67,6 +68,15 @@ class Shared(Generic[Read]):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Certificate that the gateway shows to a destination, as shape and word; `until` is None if it cannot be read."""
+
+    until: datetime | None
+    kind: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationRow:
     """Row of a destination: whether messages go there, as shape (`kind`) and word, why not, and since when."""
 
@@ -75,6 +85,7 @@ class DestinationRow:
     word: str
     why: str = ""
     since: datetime | None = None
+    certificate: ClientCertificate | None = None
 
     @property
     def name(self) -> str:
@@ -115,12 +126,15 @@ class FeedPages:
         self._status: Shared[FeedStatus] = Shared()
         self._letters: Shared[DeadLetters] = Shared()
         self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
+        self._certificates: Shared[dict[str, datetime | None]] = Shared()
 
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
         found = await self._read(visit)
         critical = await critical_of_day(visit.serving.engine, visit.configuration)
-        rows = [_row(one, found) for one in found.destinations]
+        until = await self._certificates.get(partial(asyncio.to_thread, client_certificates, visit.configuration))
+        own = {name: _certificate(at, clock.now()) for name, at in until.items()}
+        rows = [replace(_row(one, found), certificate=own.get(one.link.name)) for one in found.destinations]
         index = _index(visit)
         verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
         values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
@@ -171,6 +185,16 @@ def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
     return DestinationRow(one, "good", "up")
 
 
+def _certificate(until: datetime | None, now: datetime) -> ClientCertificate:
+    if until is None:
+        return ClientCertificate(None, "bad", "not readable")
+    if until <= now:
+        return ClientCertificate(until, "bad", "expired")
+    if until - now < _SOON:
+        return ClientCertificate(until, "wait", "expires soon")
+    return ClientCertificate(until, "good", "valid")
+
+
 def _index(visit: ConsoleVisit) -> dict[str, Any]:
     """Return how fresh the index is, and how far the present sweep."""
     record, now = visit.serving.sweep(), clock.now()
@@ -192,6 +216,8 @@ def _index(visit: ConsoleVisit) -> dict[str, Any]:
 def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
     """Return whether to worry, in a word, and why."""
     bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
+    own = [(row.name, row.certificate) for row in rows if row.certificate is not None]
+    bad += [f"our certificate for {name} is {one.word}" for name, one in own if one.kind == "bad"]
     bad += [f"{critical} critical not acknowledged"] if critical else []
     unseen = sum(not one.acknowledged_by for one in found.alerts)
     bad += [f"{unseen} {'alert' if unseen == 1 else 'alerts'} nobody acknowledged"] if unseen else []
@@ -199,6 +225,7 @@ def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is
         return {"kind": "bad", "word": "Somebody is needed", "why": bad}
     waits = [f"a plan waits at {row.name}" for row in rows if row.status.standing.plan]
     waits += [f"{row.held} held at {row.name}" for row in rows if row.held]
+    waits += [f"our certificate for {name} {one.word}" for name, one in own if one.kind == "wait"]
     waits += [] if is_current else ["the index is not complete"]
     if waits:
         return {"kind": "wait", "word": "Something waits", "why": waits}

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import pytest
+import trustme
 from fakes.audited import entries
 from fakes.consoled import ORIGIN, consoled
 from fakes.feed_site import destination
@@ -29,6 +30,7 @@ from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.store.clients import StoredOperator, StoredOperators
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.feed.messages import add_minute
 from gateway.store.stored_reports import Pdfs
 
 DELIVERED = "SELECT control_id, report_id, study_id, patient_id FROM message WHERE state = 'delivered' ORDER BY number"
@@ -339,6 +341,42 @@ async def test_the_overview_names_what_needs_somebody(site):
             assert "ehr is paused" in page.text
             assert "feed resume ehr" in Read((await found.get("work", "watcher")).text).text
             assert "A critical result was signed longer ago" in Read((await found.get("alerts", "watcher")).text).text
+
+
+async def test_the_overview_draws_a_day_of_each_destination_and_says_the_same_in_words(console):
+    async with console() as (found, *_, here):
+        now = micros(clock.now())
+        for ago, sent in ((23 * 3600, {("ehr", 0.0): 4, ("ehr", 5.0): 4}), (60, {("ehr", 0.0): 2, ("ehr", 60.0): 2})):
+            async with here.here.store() as engine:
+                await engine.do(partial(add_minute, now - ago * 1_000_000, sent, 0))
+        page = Read((await found.get("", "watcher")).text)
+        [drawn] = page.all("svg")
+        assert drawn["role"] == "img"
+        assert drawn["aria-label"] == "6 sent in 24 hours, at most 4 in half an hour, 2 in the last"
+        bars = [one for one in page.all("rect") if one["width"] == "2"]
+        assert [(one["x"], one["height"]) for one in bars] == [("3", "22"), ("141", "12")]
+        assert "p50 within 5 s" in page.text
+        assert "p99 within 60 s" in page.text
+        assert [key for _, attrs in page.elements for key in attrs if key == "style"] == []
+
+
+async def test_the_overview_says_when_our_certificate_for_a_destination_expires(site, tmp_path):
+    def table(port, name, days):
+        file = tmp_path / f"{name}.pem"
+        until = datetime.now(UTC) + timedelta(days=days)
+        trustme.CA().issue_cert("gateway.example", not_after=until).private_key_and_cert_chain_pem.write_to_path(file)
+        return destination(port, name, tls="true", client_cert=f'"{file}"')
+
+    async with site() as here:
+        others = table(1, "good", 90), table(2, "soon", 12), table(3, "late", -1), table(4, "gone", 90)
+        here.settings(destination(here.receiver.port), *others)
+        (tmp_path / "gone.pem").write_text("")
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("", "watcher")).text)
+    text = " ".join(page.text.split())
+    assert [text.count(word) for word in ("● valid until", "◆ expires soon until", "▲ expired until")] == [1, 1, 1]
+    assert "our certificate for late is expired; our certificate for gone is not readable" in text
+    assert text.count("none none shown") == 1
 
 
 async def test_a_conflict_about_a_patient_is_work(console):
