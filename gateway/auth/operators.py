@@ -12,6 +12,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -24,6 +25,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from gateway.runtime import clock
 from gateway.store.clients import StoredOperator, StoredOperators
 from gateway.store.database.engine import Engine, instant, micros
+from gateway.store.database.facts import acting_as
 
 ACCOUNT_NAME: Final = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 SHORTEST: Final = 15  # characters; NIST SP 800-63B-4 §3.1.1.2, where a password alone signs in
@@ -64,6 +66,10 @@ class SignedIn:
     def sees_patients(self) -> bool:
         """True if data of patients may be shown."""
         return self.role >= Role.READER
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Note acts as this person's while the block runs."""
+        return acting_as(self.subject)
 
 
 _NOT_KNOWN: Final = "The name or the password is wrong, or the account is locked for some minutes."
