@@ -411,6 +411,6 @@ def ack(
     """Acknowledge an alert, so that it is not escalated further."""
     from gateway.feed.operator import acknowledging
 
-    configuration = load(config)
-    work = partial(acknowledging.acknowledge, configuration, code, name, reason, print)
-    _act(configuration, "feed ack", lambda _: work(), reason)
+    _act_on_store(
+        load(config), "feed ack", lambda engine, _: acknowledging.acknowledge(engine, code, name, reason), reason
+    )

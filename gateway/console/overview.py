@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from gateway.console.frame import ConsoleVisit
+from gateway.console.frame import ConsoleVisit, address, gate_of
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
+from gateway.feed.operator.acknowledging import acknowledge, acknowledgements
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.needing import WaitingElsewhere, client_certificates, critical_of_day, waiting_elsewhere
 from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
+from gateway.fhir_api.audit.audited import trail_of
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
 _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
 _MOST_ITEMS: Final = 200
+_MOST_PAST: Final = 50
 _OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
 _OPEN_ROWS: Final = ("waiting", "held")
 _DOWN: Final = "connection-down"
@@ -60,6 +65,10 @@ class Shared(Generic[Read]):
         if self._last is not None and now - self._last[0] < _STALE:
             return self._last[1]
         return await asyncio.shield(self._task)
+
+    def forget(self) -> None:
+        """Have the next visitor wait for a new answer."""
+        self._task = self._last = None
 
     async def _asked(self, ask: Callable[[], Awaitable[Read]]) -> Read:
         found = await ask()
@@ -128,6 +137,11 @@ class FeedPages:
         self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
         self._certificates: Shared[dict[str, datetime | None]] = Shared()
 
+    def forget(self) -> None:
+        """Read everything anew for the next visitor, since somebody changed something."""
+        for one in (self._status, self._letters, self._others):
+            one.forget()
+
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
         found = await self._read(visit)
@@ -140,12 +154,27 @@ class FeedPages:
         values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
         return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
 
-    async def alerts(self, visit: ConsoleVisit) -> Response:
-        """Answer with the open alerts, each with its meaning and the next step."""
+    async def alerts(self, visit: ConsoleVisit, fault: str = "") -> Response:
+        """Answer with the open alerts, each with its runbook, and with what was acknowledged."""
         meanings = {code: row.meaning for code, row in ROWS.items()}
-        found = await self._read(visit)
-        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at}
-        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, **values})
+        found, past = await self._read(visit), await acknowledgements(visit.serving.engine, _MOST_PAST)
+        is_open = {(one.alert, one.destination) for one in found.alerts}
+        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at, "past": past, "is_open": is_open}
+        status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
+        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, "fault": fault, **values}, status)
+
+    async def acknowledge(self, visit: ConsoleVisit) -> Response:
+        """Acknowledge an alert as `feed ack` does, after it is noted in the audit, and show the alerts again."""
+        form = await visit.form()
+        reason = form.get("reason", "").strip()
+        if not reason:
+            return await self.alerts(visit, "Write why: the audit keeps it.")
+        scope = visit.request.scope
+        trail, about = trail_of(scope), (form.get("alert", ""), form.get("at", ""))
+        with trail.acting(scope, "feed ack", reason, about) if trail else nullcontext():
+            await acknowledge(visit.serving.engine, *about, reason)
+        self.forget()
+        return RedirectResponse(address("alerts"), HTTPStatus.SEE_OTHER, gate_of(visit.request).headers())
 
     async def work(self, visit: ConsoleVisit) -> Response:
         """Answer with what waits for somebody, critical results first."""

@@ -39,6 +39,7 @@ class Pages:
             ConsolePage(HOME, Role.WATCHER, feed.overview),
             ConsolePage(f"{HOME}work", Role.WATCHER, feed.work),
             ConsolePage(f"{HOME}alerts", Role.WATCHER, feed.alerts),
+            ConsolePage(f"{HOME}alerts/acknowledge", Role.OPERATOR, feed.acknowledge, ("POST",)),
             ConsolePage(f"{HOME}find", Role.READER, lookup.find, _POSTED, "search", _DELIVERY),
             ConsolePage(_REPORT, Role.READER, lookup.report, purpose=_DELIVERY),
             ConsolePage(f"{_REPORT}/why", Role.READER, lookup.why, purpose="explain a value"),

@@ -95,6 +95,9 @@ _NOTE: Final = Statement(
 )
 
 
+_ACTS: Final = Statement(
+    'SELECT at, argument, reason, "user", host FROM audit WHERE verb = :verb ORDER BY number DESC LIMIT :most'
+)
 _PERSON: Final[ContextVar[str]] = ContextVar("person", default="")
 
 
@@ -139,3 +142,25 @@ def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
     `argument` has names and ids, `reason` the operator's words or nothing; `now` is in microseconds.
     """
     yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason, **actor()._asdict())
+
+
+@dataclass(frozen=True, slots=True)
+class NotedAct:
+    """Operator's act as it was noted; `at` is in microseconds."""
+
+    at: int
+    argument: str
+    reason: str
+    by: Actor
+
+
+async def noted_acts(engine: Engine, verb: str, most: int) -> list[NotedAct]:
+    """Return up to `most` acts of that verb, newest first.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_ACTS, verb=verb, most=most)
+    return [
+        NotedAct(int(at), str(argument), str(reason), Actor(user, host)) for at, argument, reason, user, host in rows
+    ]

@@ -116,6 +116,21 @@ async def test_the_script_renews_the_part_that_changes_and_says_when_nobody_is_s
         assert [one for one in found.complaints if "401" not in one] == []
 
 
+async def test_what_somebody_types_stays_while_a_page_renews_itself(browser):
+    alert = StandingAlert("lane-held", "ehr", 1, {1: AlertCase(micros(clock.now()), "stu_1")})
+    async with browser() as (found, _, here), found.page("operator") as page:
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [alert]))
+        await page.clock.install()
+        await page.goto(f"{found.root}alerts")
+        await page.get_by_label("Reason, for the audit.").fill("called the ward")
+        await page.clock.run_for(30_000)
+        await asyncio.sleep(0.5)
+        await page.get_by_role("button", name="Acknowledge lane-held").click()
+        await page.get_by_text("by local:operator@").first.wait_for()
+        assert found.complaints == []
+
+
 async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, request):
     """With `--update-golden` they are written anew."""
     alert = StandingAlert("lane-held", "ehr", 2, {1: AlertCase(micros(clock.now()) - 600_000_000, "stu_1")})

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
@@ -377,6 +378,57 @@ async def test_the_overview_says_when_our_certificate_for_a_destination_expires(
     assert [text.count(word) for word in ("● valid until", "◆ expires soon until", "▲ expired until")] == [1, 1, 1]
     assert "our certificate for late is expired; our certificate for gone is not readable" in text
     assert text.count("none none shown") == 1
+
+
+async def test_an_alert_has_its_runbook_and_an_operator_acknowledges_it_with_a_reason(site, tmp_path):
+    held = StandingAlert("lane-held", "ehr", 1, {1: AlertCase(100, "stu_1")})
+    asked = {"alert": "lane-held", "at": "ehr"}
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [held]))
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("alerts", "watcher")).text)
+            assert "feed resume ehr" in page.text
+            assert [one for one in page.all("form") if "acknowledge" in one["action"]] == []
+            assert "An operator can acknowledge it here" in page.text
+            assert "Acknowledge lane-held" in (await found.get("alerts", "operator")).text
+            for role, status in (("reader", 403), ("operator", 400)):
+                answer = await found.post(
+                    "alerts/acknowledge", role, **asked, reason=" " if role == "operator" else "x"
+                )
+                assert answer.status_code == status
+            answer = await found.post("alerts/acknowledge", "operator", {"Sec-Fetch-Site": "none"}, **asked, reason="x")
+            assert answer.status_code == 403
+            assert "nobody yet" in (await found.get("alerts", "watcher")).text
+            answer = await found.post("alerts/acknowledge", "operator", **asked, reason=MARKUP)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/console/alerts")
+            for role, sees in (("watcher", False), ("reader", True)):
+                page = Read((await found.get("alerts", role)).text)
+                assert "nobody yet" not in page.text
+                assert "local:operator@" in page.text
+                assert (MARKUP in page.text) is sees
+                assert "◆ open" in page.text
+        entry = entries(tmp_path / "audit")[-1]
+        assert (entry.kind, entry.user, entry.route, entry.why) == ("act", "local:operator", "feed ack", MARKUP)
+        kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
+        assert kept == [("feed-ack", "lane-held ehr", MARKUP, "local:operator")]
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [replace(held, cases={})]))
+        async with consoled(here.configuration()) as found:
+            text = Read((await found.get("alerts", "watcher")).text).text
+            assert ("No alert is open." in text, "○ over" in text) == (True, True)
+
+
+async def test_an_alert_that_nobody_knows_is_not_acknowledged(site):
+    async with site() as here:
+        await here.sync()
+        async with consoled(here.configuration()) as found:
+            answer = await found.post("alerts/acknowledge", "operator", alert=MARKUP, at="ehr", reason="x")
+            assert answer.status_code == 404
+            assert "no alert that can be acknowledged" in Read(answer.text).text
 
 
 async def test_a_conflict_about_a_patient_is_work(console):
