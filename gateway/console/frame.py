@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
@@ -42,6 +42,7 @@ from gateway.settings import Configuration
 HOME: Final = "/console/"
 SCRIPT_PATH: Final = "/console/console.js"
 _MOST_BYTES, _MOST_FIELDS = 16 * 1024, 20  # of a form
+_YEARS: Final = range(1970, 3000)  # of a day in a form
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEMPLATES: Final = resources.files("gateway.console") / "templates"
 
@@ -230,6 +231,20 @@ def _templates(zone: ZoneInfo) -> Environment:
 def instant_of(at: datetime | int) -> datetime:
     """Return an instant that may be in microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an instant in microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def day_of(text: str, zone: ZoneInfo) -> datetime | None:
+    """Return the begin of a day in the zone of the site, as a form has it; None if the text is none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return datetime.combine(day, time(), zone) if day.year in _YEARS else None
 
 
 def _when(at: datetime | int | None, zone: ZoneInfo) -> Markup | str:

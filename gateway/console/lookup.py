@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gateway.auth.console_gate import ContentPolicy
 from gateway.auth.operators import shown_operators
-from gateway.console.frame import ConsoleVisit, address, age, gate_of, instant_of, not_there
+from gateway.console.frame import ConsoleVisit, address, age, day_of, gate_of, instant_of, not_there
 from gateway.feed.fate import KINDS, ReportFate
 from gateway.feed.operator.arguments import RefusedCommand
 from gateway.feed.operator.explain import Question, explain
@@ -30,7 +30,6 @@ MOST_STUDIES: Final = 50
 MOST_EVENTS: Final = 500
 _EVER: Final = (0, 2**62)
 _REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
-_YEARS: Final = range(1970, 3000)
 # Fates that need somebody; fates and states of messages in words of the glossary
 BAD_FATES: Final = frozenset({"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"})
 FATE_WORDS: Final = {
@@ -90,18 +89,11 @@ class FindFilter:
 
     def _is_within(self, at: datetime | int | None) -> bool:
         """True if an instant is within the days; one that is not known may be."""
-        first, last = self._day(self.since), self._day(self.until)
+        first, last = day_of(self.since, self.zone), day_of(self.until, self.zone)
         if at is None:
             return True
         moment = instant_of(at)
         return (first is None or first <= moment) and (last is None or moment < last + timedelta(days=1))
-
-    def _day(self, text: str) -> datetime | None:
-        try:
-            day = date.fromisoformat(text)
-        except ValueError:
-            return None
-        return datetime.combine(day, time(), self.zone) if day.year in _YEARS else None
 
 
 async def find(visit: ConsoleVisit) -> Response:

@@ -21,7 +21,9 @@
     if (held) [...part.querySelectorAll("a, [id]")].find((one) => place(one) === held)?.focus();
   };
   // What somebody types stays: the part is renewed once it is sent or taken back
-  const typing = () => [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
+  const typing = () =>
+    document.activeElement?.matches("[data-every] select") ||
+    [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
   const renew = async () => {
     if (document.hidden || typing()) return true;
     try {

@@ -66,7 +66,7 @@ async def acknowledge(engine: Engine, code: str, destination: str | None, reason
 
 @dataclass(frozen=True, slots=True)
 class NotedAcknowledgement:
-    """NotedAcknowledgement of an alert that was noted: at which destination (empty: of the whole feed), by whom, and why."""
+    """Acknowledgement of an alert that was noted: at which destination (empty: of the whole feed), by whom, and why."""
 
     at: datetime
     alert: str

@@ -88,7 +88,7 @@ def pages_of(sent):
     control_id, report_id, study_id, _ = sent[0]
     report = f"report/{report_id}"
     return [
-        *("", "work", "alerts", "find", f"find?q={study_id}", f"find?q={control_id}"),
+        *("", "work", "alerts", "certificate", "find", f"find?q={study_id}", f"find?q={control_id}"),
         *(report, f"{report}/why?field=PID-5", f"{report}/why?field=DiagnosticReport.conclusion"),
         *(f"message/{control_id}", "nowhere"),
     ]
@@ -130,7 +130,11 @@ async def test_each_link_of_a_page_leads_to_a_page(console):
     ("role", "may", "may_not"),
     [
         (None, [], ["", "work", "alerts", "find", "access"]),
-        ("watcher", ["", "work", "alerts"], ["find", "report/{0}", "report/{0}/why?field=PID-5", "report/{0}/pdf"]),
+        (
+            "watcher",
+            ["", "work", "alerts", "certificate"],
+            ["find", "report/{0}", "report/{0}/why?field=PID-5", "report/{0}/pdf"],
+        ),
         ("watcher", [], ["message/{1}", "access"]),
         ("reader", ["find", "report/{0}", "message/{1}"], ["access"]),
         ("operator", ["find"], ["access"]),
