@@ -15,6 +15,7 @@ from fakes.consoled import ROLE
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.feed.messages import add_minute
 
 PICTURES = Path(__file__).parents[3] / "docs" / "console"
 DELIVERED = "SELECT control_id, report_id, study_id FROM message WHERE state = 'delivered' ORDER BY number"
@@ -146,6 +147,9 @@ async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, req
         async with here.here.store() as engine:
             await engine.do(partial(ask, Statement(recent), now=now))
             await engine.do(partial(store_alerts, [alert]))
+            for hour in range(24):
+                counts = {("ehr", 0.0): 9 + 5 * hour % 17, ("ehr", 10.0): 9, ("ehr", 60.0): 5 * hour % 17}
+                await engine.do(partial(add_minute, now - 3_600_000_000 * hour, counts, 0))
         async with here.serving(), browsed(here.configuration()) as found:
             for name, path in pages_of(sent).items():
                 async with found.page("admin", width=1280) as page:
