@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
+GENERATED := $(DOCUMENTS) gateway/console/templates/runbooks.html
 # Hundreds of processes start in the tests: each would compile the whole of the gateway anew
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -63,7 +64,7 @@ check-types: install
 	$(RUN) mypy
 
 check-documents: install
-	$(BIN)/cog -I docs --check $(DOCUMENTS)
+	$(BIN)/cog -I docs --check $(GENERATED)
 
 check-code: install
 	$(RUN) ruff check .
@@ -77,7 +78,7 @@ check-words: install
 	$(BIN)/python tests/licences.py
 
 docs: install ## write the generated tables of the documents anew
-	$(BIN)/cog -I docs -r $(DOCUMENTS)
+	$(BIN)/cog -I docs -r $(GENERATED)
 
 bench: install ## measure speed as ratios, on the disk of TMPDIR or /tmp; the last lines are the result
 	TMPDIR=$${TMPDIR:-/tmp} $(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib

@@ -5,6 +5,8 @@ Carries out no clause of a standard: `make check` compares docs/ with these tabl
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, fields
 from typing import Any, Literal
@@ -41,6 +43,22 @@ def command_table() -> str:
 def alert_meaning(code: str) -> str:
     """Return the meaning of an alert, for its runbook."""
     return ROWS[code].meaning
+
+
+def runbooks(text: str) -> str:
+    """Write the runbooks as a template of the console: by `code`, with `name` in place of `NAME`."""
+    lines: list[str] = []
+    for code, section in re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE):
+        lines.append(f'{{% {"elif" if lines else "if"} code == "{code}" %}}')
+        parts = re.findall(r"^- \*\*([^*]+?)\.?\*\*(.*?)(?=^- \*\*|\Z)", section, re.DOTALL | re.MULTILINE)
+        lines += [f"<dt>{title}</dt><dd>{_html(said)}</dd>" for title, said in parts]
+    return "\n".join([*lines, "{% endif %}"])
+
+
+def _html(said: str) -> str:
+    """Write Markdown of one paragraph as HTML; a link becomes its text."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", html.escape(" ".join(said.split()), quote=False))
+    return re.sub(r"\bNAME\b", "{{ name }}", re.sub(r"`([^`]*)`", r"<code>\1</code>", text))
 
 
 def settings_table(*, experts: bool = False) -> str:

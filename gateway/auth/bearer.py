@@ -21,6 +21,7 @@ from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import get_logger
 from gateway.runtime.request_errors import CredentialsMalformed, NotAuthenticated
 
+CONSOLE: Final = "/console/"
 # Open: what a client needs before it has a token; probes, which say nothing of patients; metrics, which are counts, and
 # which Prometheus cannot sign for (a site closes them at its proxy); events of AutoScribe, which prove themselves.
 # The console has a gate of its own (console_gate.py).
@@ -28,10 +29,9 @@ from gateway.runtime.request_errors import CredentialsMalformed, NotAuthenticate
 OPEN: Final = frozenset(
     {
         *("/fhir/metadata", WELL_KNOWN, ISSUE_PATH, INTROSPECT_PATH, REVOKE_PATH),
-        *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe"),
+        *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe", CONSOLE[:-1]),
     }
 )
-CONSOLE: Final = "/console/"
 _LONGEST: Final = 16 * 1_024  # a JWT with the groups of a user is long
 _SCHEME: Final = b"bearer "
 _BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")

@@ -12,7 +12,9 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -22,7 +24,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from gateway.runtime import clock
 from gateway.store.clients import StoredOperator, StoredOperators
-from gateway.store.database.engine import micros
+from gateway.store.database.engine import Engine, instant, micros
+from gateway.store.database.facts import acting_as
 
 ACCOUNT_NAME: Final = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 SHORTEST: Final = 15  # characters; NIST SP 800-63B-4 §3.1.1.2, where a password alone signs in
@@ -64,6 +67,10 @@ class SignedIn:
         """True if data of patients may be shown."""
         return self.role >= Role.READER
 
+    def acting(self) -> AbstractContextManager[None]:
+        """Note acts as this person's while the block runs."""
+        return acting_as(self.subject)
+
 
 _NOT_KNOWN: Final = "The name or the password is wrong, or the account is locked for some minutes."
 _SILENT: Final = "The identity provider does not answer. Try again later; local accounts can sign in."
@@ -100,6 +107,31 @@ class Refused(Exception):
         """Sentence for a page."""
         other = f"The answer of the identity provider breaks a rule ({self.code}). Tell who runs the gateway."
         return _MESSAGES.get(self.code, other)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOperator:
+    """Local account as it is listed; `locked_until` is None if it is not locked."""
+
+    name: str
+    role: str
+    created: datetime
+    locked_until: datetime | None
+
+
+async def shown_operators(engine: Engine) -> tuple[ShownOperator, ...]:
+    """Return every local account by name.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    now = micros(clock.now())
+    return tuple(
+        ShownOperator(
+            one.name, one.role, instant(one.created), instant(one.locked_until) if one.locked_until > now else None
+        )
+        for one in await StoredOperators(engine).every()
+    )
 
 
 class SignInBounds:

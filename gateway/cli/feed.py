@@ -291,9 +291,10 @@ def retire(
 def withdraw(report: Report, reason: NeededReason, dry_run: DryRun = False, config: Config = None) -> None:
     """Withdraw a signed report that AutoScribe cancelled, in FHIR and at every destination that has it."""
     from gateway.feed.operator import cancelled
+    from gateway.feed.operator.arguments import needed_reason
 
     configuration = load(config)
-    work = partial(cancelled.withdraw, configuration, report, _needed(reason), print, dry_run=dry_run)
+    work = partial(cancelled.withdraw, configuration, report, needed_reason(reason), print, dry_run=dry_run)
     _act(configuration, "feed withdraw", lambda _: work(), reason, report)
 
 
@@ -301,9 +302,10 @@ def withdraw(report: Report, reason: NeededReason, dry_run: DryRun = False, conf
 def leave(report: Report, reason: NeededReason, dry_run: DryRun = False, config: Config = None) -> None:
     """Leave a signed report that AutoScribe cancelled as it is, until it is another version."""
     from gateway.feed.operator import cancelled
+    from gateway.feed.operator.arguments import needed_reason
 
     configuration = load(config)
-    work = partial(cancelled.leave, configuration, report, _needed(reason), print, dry_run=dry_run)
+    work = partial(cancelled.leave, configuration, report, needed_reason(reason), print, dry_run=dry_run)
     _act(configuration, "feed leave", lambda _: work(), reason, report)
 
 
@@ -315,19 +317,6 @@ def _load_for(config: Config, name: str | None) -> Configuration:
     if name is not None:
         destination_named(configuration, name, enabled=False)
     return configuration
-
-
-def _needed(reason: str) -> str:
-    """Return a reason that the command requires.
-
-    Raises:
-        ConfigError: it is blank.
-    """
-    from gateway.feed.operator.arguments import wrong
-
-    if not reason.strip():
-        raise wrong("--reason", "blank", "Write who decided it, and why: the audit trail keeps it.")
-    return reason
 
 
 @feed.command("dead-letters")
@@ -422,6 +411,6 @@ def ack(
     """Acknowledge an alert, so that it is not escalated further."""
     from gateway.feed.operator import acknowledging
 
-    configuration = load(config)
-    work = partial(acknowledging.acknowledge, configuration, code, name, reason, print)
-    _act(configuration, "feed ack", lambda _: work(), reason)
+    _act_on_store(
+        load(config), "feed ack", lambda engine, _: acknowledging.acknowledge(engine, code, name, reason), reason
+    )

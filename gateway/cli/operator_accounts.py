@@ -9,22 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.auth.operators import ACCOUNT_NAME, hashed, password_fault
-from gateway.feed.operator.arguments import CommandAnswer
+from gateway.auth.operators import ACCOUNT_NAME, ShownOperator, hashed, password_fault, shown_operators
+from gateway.feed.operator.arguments import CommandAnswer, at
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.store.clients import Changed, StoredOperator, StoredOperators
-from gateway.store.database.engine import Engine, instant_text, micros
-
-
-@dataclass(frozen=True, slots=True)
-class ShownOperator:
-    """Local account as it is listed; `locked_until` is None if it is not locked."""
-
-    name: str
-    role: str
-    created: str
-    locked_until: str | None
+from gateway.store.database.engine import Engine, micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +26,8 @@ class ShownOperators(CommandAnswer):
     def lines(self) -> Iterator[str]:
         """Yield a line for each, and their number."""
         for one in self.operators:
-            locked = f"  locked until {one.locked_until}" if one.locked_until else ""
-            yield f"{one.name}  {one.role}  since {one.created}{locked}"
+            locked = f"  locked until {at(one.locked_until)}" if one.locked_until else ""
+            yield f"{one.name}  {one.role}  since {at(one.created)}{locked}"
         yield f"{len(self.operators)} operators"
 
 
@@ -55,8 +45,7 @@ class ChangedOperator(CommandAnswer):
 
 async def list_all(engine: Engine) -> ShownOperators:
     """Return every local account."""
-    now = micros(clock.now())
-    return ShownOperators(tuple(_shown(one, now) for one in await StoredOperators(engine).every()))
+    return ShownOperators(await shown_operators(engine))
 
 
 async def add(engine: Engine, name: str, role: str, password: str, reason: str) -> ChangedOperator:
@@ -105,8 +94,3 @@ def _hashed(password: str) -> str:
     if fault := password_fault(password):
         raise ConfigError("command", "password", fault, "Choose several words that nobody guesses.")
     return hashed(password)
-
-
-def _shown(one: StoredOperator, now: int) -> ShownOperator:
-    locked = instant_text(one.locked_until) if one.locked_until > now else None
-    return ShownOperator(one.name, one.role, instant_text(one.created), locked)

@@ -5,10 +5,9 @@ Carries out no clause of a standard; decision D42. Without an audit in the setti
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gateway.cli.command_line import exit_code
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     Engine = Sqlite | Postgres
 
 Shows = Callable[[Collection[str], Collection[str]], None]
-_ID: Final = re.compile("(rep|stu|pat|usr)[-_]([0-9a-f]{32})")
-_TYPES: Final = {"rep": "DiagnosticReport", "stu": "ImagingStudy", "pat": "Patient", "usr": "Practitioner"}
 
 
 def act(
@@ -95,7 +92,7 @@ async def _acted(
     reason: str,
     about: Collection[str],
 ) -> int:
-    from gateway.audit.acts import acting
+    from gateway.audit.acts import acting, addresses_in
     from gateway.audit.seal_key import prepared
     from gateway.settings import require_audit_place
 
@@ -104,11 +101,5 @@ async def _acted(
         return await work(lambda _, __: None)
     require_audit_place(configuration)
     key = prepared(folder, configuration.audit_seal_key)
-    async with acting(folder, key, command, reason, _addresses(about)) as going:
+    async with acting(folder, key, command, reason, addresses_in(about)) as going:
         return await work(going.shows)
-
-
-def _addresses(texts: Collection[str]) -> tuple[str, ...]:
-    """Return the addresses of the gateway's and AutoScribe's ids in the texts; other texts may be a patient's."""
-    found = [match for text in texts if (match := _ID.fullmatch(text.removeprefix("Patient/")))]
-    return tuple(dict.fromkeys(f"{_TYPES[match[1]]}/{match[1]}-{match[2]}" for match in found))

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
@@ -42,6 +42,7 @@ from gateway.settings import Configuration
 HOME: Final = "/console/"
 SCRIPT_PATH: Final = "/console/console.js"
 _MOST_BYTES, _MOST_FIELDS = 16 * 1024, 20  # of a form
+_YEARS: Final = range(1970, 3000)  # of a day in a form
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEMPLATES: Final = resources.files("gateway.console") / "templates"
 
@@ -146,7 +147,8 @@ async def _visited(request: Request, configuration: Configuration, page: Console
     except GatewayError as error:
         return _failed(request, configuration, error)
     try:
-        answer, code = await page.answer(visit), ""
+        with visit.person.acting():
+            answer, code = await page.answer(visit), ""
     except Exception as error:
         answer, code = _failed(request, configuration, error, visit.person), code_of(error)
     trail = trail_of(request.scope) if page.purpose else None
@@ -226,11 +228,30 @@ def _templates(zone: ZoneInfo) -> Environment:
     return made
 
 
+def instant_of(at: datetime | int) -> datetime:
+    """Return an instant that may be in microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an instant in microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def day_of(text: str, zone: ZoneInfo) -> datetime | None:
+    """Return the begin of a day in the zone of the site, as a form has it; None if the text is none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return datetime.combine(day, time(), zone) if day.year in _YEARS else None
+
+
 def _when(at: datetime | int | None, zone: ZoneInfo) -> Markup | str:
     """Write an instant in the zone of the site, with UTC on hover; microseconds since 1970 are an instant too."""
     if at is None:
         return "-"
-    moment = _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
+    moment = instant_of(at)
     local, utc = moment.astimezone(zone), moment.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S} UTC", f"{local:%Y-%m-%d %H:%M:%S}"

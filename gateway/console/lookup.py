@@ -1,22 +1,24 @@
 """Pages that show data of patients: find, one report, one message, why a field has its value, and who saw a patient.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1 (a number of a patient is posted, since addresses are kept in many
-places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain` and `audit who`.
+places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain`, `audit who`, `operators list`.
 Proved by tests/gateway/console/test_pages.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gateway.auth.console_gate import ContentPolicy
-from gateway.console.frame import ConsoleVisit, address, age, gate_of, not_there
+from gateway.auth.operators import shown_operators
+from gateway.console.frame import ConsoleVisit, address, age, day_of, gate_of, instant_of, not_there
 from gateway.feed.fate import KINDS, ReportFate
 from gateway.feed.operator.arguments import RefusedCommand
 from gateway.feed.operator.explain import Question, explain
@@ -28,7 +30,6 @@ MOST_STUDIES: Final = 50
 MOST_EVENTS: Final = 500
 _EVER: Final = (0, 2**62)
 _REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
-_DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Fates that need somebody; fates and states of messages in words of the glossary
 BAD_FATES: Final = frozenset({"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"})
 FATE_WORDS: Final = {
@@ -60,10 +61,46 @@ class TimelineStep:
     later: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FindFilter:
+    """Filter of what is found, as typed: destination, fate, the first and the last day in the zone of the site."""
+
+    at: str
+    state: str
+    since: str
+    until: str
+    critical: str
+    zone: ZoneInfo
+
+    def kept(self, found: ShownMessages, critical: Collection[str]) -> ShownMessages:
+        """Return the fates and the messages that pass; `critical` are the reports that are critical results."""
+        fates = [one for one in found.fates if self.state in {"", one.fate.kind} and self._is_within(one.fate.since)]
+        messages = self.kept_messages(found.messages)
+        if self.critical:
+            fates = [one for one in fates if one.report_id in critical]
+        if self.state or self.critical:
+            kept = {(one.place.name, one.report_id) for one in fates}
+            messages = [one for one in messages if any((one.destination, each) in kept for each in _reports(one))]
+        return ShownMessages(tuple(fates), tuple(messages))
+
+    def kept_messages(self, messages: Sequence[MessageHistory]) -> list[MessageHistory]:
+        """Return the messages that pass, by destination and day."""
+        return [one for one in messages if self.at in {"", one.destination} and self._is_within(one.made)]
+
+    def _is_within(self, at: datetime | int | None) -> bool:
+        """True if an instant is within the days; one that is not known may be."""
+        first, last = day_of(self.since, self.zone), day_of(self.until, self.zone)
+        if at is None:
+            return True
+        moment = instant_of(at)
+        return (first is None or first <= moment) and (last is None or moment < last + timedelta(days=1))
+
+
 async def find(visit: ConsoleVisit) -> Response:
     """Answer with the reports and messages that a number finds: typed into the address, or a patient's, posted."""
-    at, state, since = visit.query("at"), visit.query("state"), visit.query("since")
-    wanted, word = WantedMessages(at=at or None, reason=visit.reason, most=MOST_STUDIES), visit.query("q")
+    typed = {name: visit.query(name) for name in ("at", "state", "since", "until", "critical")}
+    chosen = FindFilter(**typed, zone=visit.configuration.zone)
+    wanted, word = WantedMessages(at=chosen.at or None, reason=visit.reason, most=MOST_STUDIES), visit.query("q")
     if visit.request.method == "POST":
         number = (await visit.form()).get("patient", "").strip()
         wanted = replace(wanted, patients=(number,) if number else ())
@@ -73,43 +110,24 @@ async def find(visit: ConsoleVisit) -> Response:
             return RedirectResponse(address("report", f"rep_{match[1]}"), 303, gate_of(visit.request).headers())
         wanted = replace(wanted, text=word)
         visit.shown.given = (("identifier", word),)
-    found = None
-    critical: frozenset[str] = frozenset()
+    values: dict[str, Any] = {"q": word, "chosen": chosen, "found": None, "latest": (), "is_cut": False}
+    values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "critical_ids": ()}
     if wanted.text or wanted.patients:
-        found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
-        by_study = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
-        critical = frozenset().union(*by_study.values())
-        found = _filtered(found, state, since, critical if visit.query("critical") else None)
-    latest = () if found else await newest(visit.serving.engine, MOST_STUDIES, shows=visit.shows)
-    values: dict[str, Any] = {
-        "latest": latest,
-        "q": word,
-        "at": at,
-        "wanted": state,
-        "since": since,
-        "critical": visit.query("critical"),
-    }
-    values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "found": found}
-    studies: set[str] = set()
-    if found is not None:
-        studies = {one.study_id for one in found.fates} | {one.study_id for one in found.messages}
-    values |= {"critical_ids": critical, "is_cut": len(studies) >= MOST_STUDIES, "most": MOST_STUDIES}
-    return visit.render("find.html", {"here": "find", **values, **_words()})
+        values |= await _searched(visit, wanted, chosen)
+    else:
+        latest = await newest(visit.serving.engine, MOST_STUDIES, shows=visit.shows)
+        values |= {"latest": chosen.kept_messages(latest)}
+    return visit.render("find.html", {"here": "find", "most": MOST_STUDIES, **values, **_words()})
 
 
-def _filtered(found: ShownMessages, state: str, since: str, critical: frozenset[str] | None) -> ShownMessages:
-    """Return the fates and the messages that pass the filters."""
-    fates = [one for one in found.fates if not state or one.fate.kind == state]
-    messages: list[MessageHistory] = list(found.messages)
-    if _DATE.fullmatch(since):
-        fates = [one for one in fates if one.said["since"] is None or one.said["since"] >= since]
-        messages = [one for one in messages if f"{one.made:%Y-%m-%d}" >= since]
-    if critical is not None:
-        fates = [one for one in fates if one.report_id in critical]
-    if state or critical is not None:
-        kept = {(one.place.name, one.report_id) for one in fates}
-        messages = [one for one in messages if any((one.destination, each) in kept for each in _reports(one))]
-    return ShownMessages(tuple(fates), tuple(messages))
+async def _searched(visit: ConsoleVisit, wanted: WantedMessages, chosen: FindFilter) -> dict[str, Any]:
+    """Return what was found and passes the filter."""
+    found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
+    by_study = await critical_reports(visit.serving.engine, {one.study_id for one in found.fates})
+    critical = frozenset[str]().union(*by_study.values())
+    studies = {one.study_id for one in found.fates} | {one.study_id for one in found.messages}
+    is_cut = len(studies) >= MOST_STUDIES
+    return {"found": chosen.kept(found, critical), "critical_ids": critical, "is_cut": is_cut}
 
 
 def _reports(message: MessageHistory) -> tuple[str, ...]:
@@ -200,14 +218,16 @@ async def message(visit: ConsoleVisit) -> Response:
 
 
 async def access(visit: ConsoleVisit) -> Response:
-    """Answer with who saw data of a patient, whose number is posted."""
+    """Answer with who saw data of a patient, whose number is posted, and with the local accounts."""
     found = None
     if visit.request.method == "POST":
         number = (await visit.form()).get("patient", "").strip()
         visit.shown.given = (("patient", number),)
         numbers = [number] if number else []
         found = await disclosures_of(visit.serving.engine, numbers, _EVER, visit.shows, MOST_EVENTS)
-    return visit.render("access.html", {"here": "access", "found": found, "most": MOST_EVENTS, "asker": asker})
+    accounts = await shown_operators(visit.serving.engine)
+    values = {"found": found, "most": MOST_EVENTS, "asker": asker, "accounts": accounts}
+    return visit.render("access.html", {"here": "access", **values})
 
 
 def _words() -> dict[str, Any]:

@@ -9,28 +9,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from gateway.console.frame import ConsoleVisit
+from gateway.console.frame import ConsoleVisit, address, gate_of
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
+from gateway.feed.operator.acknowledging import acknowledge, acknowledgements
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
-from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
+from gateway.feed.operator.needing import WaitingElsewhere, client_certificates, critical_of_day, waiting_elsewhere
 from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
+from gateway.fhir_api.audit.audited import trail_of
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
 _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
 _MOST_ITEMS: Final = 200
+_MOST_PAST: Final = 50
 _OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
 _OPEN_ROWS: Final = ("waiting", "held")
 _DOWN: Final = "connection-down"
+_SOON: Final = timedelta(days=30)  # before a certificate expires, as `check-config` warns
 
 Read = TypeVar("Read")
 
@@ -60,10 +66,23 @@ class Shared(Generic[Read]):
             return self._last[1]
         return await asyncio.shield(self._task)
 
+    def forget(self) -> None:
+        """Have the next visitor wait for a new answer."""
+        self._task = self._last = None
+
     async def _asked(self, ask: Callable[[], Awaitable[Read]]) -> Read:
         found = await ask()
         self._last = clock.monotonic(), found
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Certificate that the gateway shows to a destination, as shape and word; `until` is None if it cannot be read."""
+
+    until: datetime | None
+    kind: str
+    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,7 @@ class DestinationRow:
     word: str
     why: str = ""
     since: datetime | None = None
+    certificate: ClientCertificate | None = None
 
     @property
     def name(self) -> str:
@@ -115,23 +135,46 @@ class FeedPages:
         self._status: Shared[FeedStatus] = Shared()
         self._letters: Shared[DeadLetters] = Shared()
         self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
+        self._certificates: Shared[dict[str, datetime | None]] = Shared()
+
+    def forget(self) -> None:
+        """Read everything anew for the next visitor, since somebody changed something."""
+        for one in (self._status, self._letters, self._others):
+            one.forget()
 
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
         found = await self._read(visit)
         critical = await critical_of_day(visit.serving.engine, visit.configuration)
-        rows = [_row(one, found) for one in found.destinations]
+        until = await self._certificates.get(partial(asyncio.to_thread, client_certificates, visit.configuration))
+        own = {name: _certificate(at, clock.now()) for name, at in until.items()}
+        rows = [replace(_row(one, found), certificate=own.get(one.link.name)) for one in found.destinations]
         index = _index(visit)
         verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
         values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
         return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
 
-    async def alerts(self, visit: ConsoleVisit) -> Response:
-        """Answer with the open alerts, each with its meaning and the next step."""
+    async def alerts(self, visit: ConsoleVisit, fault: str = "") -> Response:
+        """Answer with the open alerts, each with its runbook, and with what was acknowledged."""
         meanings = {code: row.meaning for code, row in ROWS.items()}
-        found = await self._read(visit)
-        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at}
-        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, **values})
+        found, past = await self._read(visit), await acknowledgements(visit.serving.engine, _MOST_PAST)
+        is_open = {(one.alert, one.destination) for one in found.alerts}
+        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at, "past": past, "is_open": is_open}
+        status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
+        return visit.render("alerts.html", {"here": "alerts", "every": EVERY, "fault": fault, **values}, status)
+
+    async def acknowledge(self, visit: ConsoleVisit) -> Response:
+        """Acknowledge an alert as `feed ack` does, after it is noted in the audit, and show the alerts again."""
+        form = await visit.form()
+        reason = form.get("reason", "").strip()
+        if not reason:
+            return await self.alerts(visit, "Write why: the audit keeps it.")
+        scope = visit.request.scope
+        trail, about = trail_of(scope), (form.get("alert", ""), form.get("at", ""))
+        with trail.acting(scope, "feed ack", reason, about) if trail else nullcontext():
+            await acknowledge(visit.serving.engine, *about, reason)
+        self.forget()
+        return RedirectResponse(address("alerts"), HTTPStatus.SEE_OTHER, gate_of(visit.request).headers())
 
     async def work(self, visit: ConsoleVisit) -> Response:
         """Answer with what waits for somebody, critical results first."""
@@ -171,6 +214,16 @@ def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
     return DestinationRow(one, "good", "up")
 
 
+def _certificate(until: datetime | None, now: datetime) -> ClientCertificate:
+    if until is None:
+        return ClientCertificate(None, "bad", "not readable")
+    if until <= now:
+        return ClientCertificate(until, "bad", "expired")
+    if until - now < _SOON:
+        return ClientCertificate(until, "wait", "expires soon")
+    return ClientCertificate(until, "good", "valid")
+
+
 def _index(visit: ConsoleVisit) -> dict[str, Any]:
     """Return how fresh the index is, and how far the present sweep."""
     record, now = visit.serving.sweep(), clock.now()
@@ -192,6 +245,8 @@ def _index(visit: ConsoleVisit) -> dict[str, Any]:
 def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
     """Return whether to worry, in a word, and why."""
     bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
+    own = [(row.name, row.certificate) for row in rows if row.certificate is not None]
+    bad += [f"our certificate for {name} is {one.word}" for name, one in own if one.kind == "bad"]
     bad += [f"{critical} critical not acknowledged"] if critical else []
     unseen = sum(not one.acknowledged_by for one in found.alerts)
     bad += [f"{unseen} {'alert' if unseen == 1 else 'alerts'} nobody acknowledged"] if unseen else []
@@ -199,6 +254,7 @@ def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is
         return {"kind": "bad", "word": "Somebody is needed", "why": bad}
     waits = [f"a plan waits at {row.name}" for row in rows if row.status.standing.plan]
     waits += [f"{row.held} held at {row.name}" for row in rows if row.held]
+    waits += [f"our certificate for {name} {one.word}" for name, one in own if one.kind == "wait"]
     waits += [] if is_current else ["the index is not complete"]
     if waits:
         return {"kind": "wait", "word": "Something waits", "why": waits}

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.auth.console_gate import Role, SignInPage
 from gateway.console import lookup
+from gateway.console.certificates import Certificates
 from gateway.console.frame import HOME, SCRIPT_PATH, ConsolePage, not_there, script, sign_in
 from gateway.console.overview import FeedPages
 from gateway.settings import Configuration
@@ -34,11 +35,15 @@ class Pages:
 
     def routes(self, configuration: Configuration) -> Sequence[BaseRoute]:
         """Return the routes of the pages."""
-        feed = FeedPages()
+        feed, proofs = FeedPages(), Certificates()
         pages = (
             ConsolePage(HOME, Role.WATCHER, feed.overview),
             ConsolePage(f"{HOME}work", Role.WATCHER, feed.work),
             ConsolePage(f"{HOME}alerts", Role.WATCHER, feed.alerts),
+            ConsolePage(f"{HOME}alerts/acknowledge", Role.OPERATOR, feed.acknowledge, ("POST",)),
+            ConsolePage(f"{HOME}certificate", Role.WATCHER, proofs.page),
+            ConsolePage(f"{HOME}certificate/run", Role.OPERATOR, proofs.begin, ("POST",)),
+            ConsolePage(f"{HOME}certificate/{{at}}/csv", Role.READER, proofs.as_csv, purpose=_DELIVERY),
             ConsolePage(f"{HOME}find", Role.READER, lookup.find, _POSTED, "search", _DELIVERY),
             ConsolePage(_REPORT, Role.READER, lookup.report, purpose=_DELIVERY),
             ConsolePage(f"{_REPORT}/why", Role.READER, lookup.why, purpose="explain a value"),

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from generators.documents import runbooks
+from jinja2 import Environment
 
 from gateway.feed.alerts import conditions
 from gateway.feed.alerts.conditions import ROWS, RUNBOOK, AlertRow
@@ -43,3 +45,13 @@ def test_a_runbook_has_its_parts_in_order_and_says_something_in_each(code: str) 
 def test_a_runbook_shows_a_command_to_look_with_and_a_command_to_act_with(code: str) -> None:
     found = parts(code)
     assert [title for title in ("**Look.**", "**Do.**") if not COMMAND.search(found[title])] == []
+
+
+def test_the_console_has_each_runbook_as_it_stands_here() -> None:
+    template = (ROOT / "gateway/console/templates/runbooks.html").read_text("utf-8")
+    assert runbooks(TEXT) in template, "make docs writes it anew"
+    shown = Environment(autoescape=True).from_string(template).module
+    for code in ROWS:
+        text = str(shown.runbook(code, "ehr"))
+        assert re.findall("<dt>(.*?)</dt>", text) == ["At risk", "Look", "Do", "It is over"], code
+        assert not re.search(r"NAME|\*\*|\]\(|`", text), code

@@ -20,8 +20,12 @@
     for (const id of open) if (id && document.getElementById(id)) document.getElementById(id).open = true;
     if (held) [...part.querySelectorAll("a, [id]")].find((one) => place(one) === held)?.focus();
   };
+  // What somebody types stays: the part is renewed once it is sent or taken back
+  const typing = () =>
+    document.activeElement?.matches("[data-every] select") ||
+    [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
   const renew = async () => {
-    if (document.hidden) return true;
+    if (document.hidden || typing()) return true;
     try {
       const answer = await fetch(address, { cache: "no-store", redirect: "error" });
       if (answer.status === 401) {

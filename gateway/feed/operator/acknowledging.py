@@ -6,22 +6,48 @@ the audit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
 from gateway.feed.alerts.conditions import OF_THE_STORE, ROWS
 from gateway.feed.alerts.monitor import MOST_STUDIES
-from gateway.feed.operator.arguments import Say, counted, wrong
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import CommandAnswer, counted, wrong
 from gateway.runtime import clock
-from gateway.settings import Configuration
-from gateway.store.database.engine import Steps, instant_text, micros
-from gateway.store.database.facts import actor, noted
+from gateway.store.database.engine import Engine, Steps, instant, instant_text, micros
+from gateway.store.database.facts import actor, noted, noted_acts
 from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts
 
+_VERB: Final = "feed-ack"
 
-async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
-    """Acknowledge the open cases of an alert, at one destination or all; return 1 if there is no such alert.
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgedAlerts(CommandAnswer):
+    """Alerts that were acknowledged, as they were before; none if no such alert stands."""
+
+    code: str
+    destination: str | None
+    alerts: tuple[StandingAlert, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if there is no such alert."""
+        return 0 if self.alerts else 1
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each."""
+        yield from map(_line, self.alerts)
+        if not self.alerts:
+            yield f"no alert {self.code} stands{f' at {self.destination}' if self.destination else ''}"
+
+
+async def acknowledge(engine: Engine, code: str, destination: str | None, reason: str) -> AcknowledgedAlerts:
+    """Acknowledge the open cases of an alert, at one destination or all.
 
     Raises:
         ConfigError: no alert has that code, or it is an alert about the store, which is kept outside it.
+        StoreUnavailable: the store cannot be reached.
     """
     known = [one for one in ROWS if one not in {row.code for row in OF_THE_STORE}]
     if code not in known:
@@ -32,17 +58,31 @@ async def acknowledge(configuration: Configuration, code: str, destination: str 
         matches = yield from acknowledge_alerts(code, destination, who, now)
         for alert in matches:
             if alert.unacknowledged:
-                yield from noted("feed-ack", " ".join(filter(None, (code, alert.destination))), reason, now)
+                yield from noted(_VERB, " ".join(filter(None, (code, alert.destination))), reason, now)
         return matches
 
-    async with store_for_command(configuration) as engine:
-        matches = await engine.do(work)
-    where = f" at {destination}" if destination else ""
-    for alert in matches:
-        say(_line(alert))
-    if not matches:
-        say(f"no alert {code} stands{where}")
-    return 0 if matches else 1
+    return AcknowledgedAlerts(code, destination, tuple(await engine.do(work)))
+
+
+@dataclass(frozen=True, slots=True)
+class NotedAcknowledgement:
+    """Acknowledgement of an alert that was noted: at which destination (empty: of the whole feed), by whom, and why."""
+
+    at: datetime
+    alert: str
+    destination: str
+    by: str
+    reason: str
+
+
+async def acknowledgements(engine: Engine, most: int) -> tuple[NotedAcknowledgement, ...]:
+    """Return the newest acknowledgements. Alerts that are over are not kept otherwise.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    acts = [(one, *one.argument.partition(" ")) for one in await noted_acts(engine, _VERB, most)]
+    return tuple(NotedAcknowledgement(instant(act.at), code, at, str(act.by), act.reason) for act, code, _, at in acts)
 
 
 def _line(alert: StandingAlert) -> str:

@@ -137,6 +137,17 @@ def destinations_named(configuration: Configuration, name: str | None, *, enable
     return [one for one in routes_of(configuration).destinations if one.is_enabled or not enabled]
 
 
+def needed_reason(reason: str) -> str:
+    """Return a reason that is required.
+
+    Raises:
+        ConfigError: it is blank.
+    """
+    if not reason.strip():
+        raise wrong("--reason", "blank", "Write who decided it, and why: the audit trail keeps it.")
+    return reason
+
+
 def counted(number: int, thing: str) -> str:
     """Return a count with its noun, such as `2 studies`."""
     if number == 1:
@@ -296,13 +307,15 @@ class Consent:
 class Foreseen:
     """Messages that a command would send, with sentences about others; `is_refused` if it must not send some.
 
-    `studies` are those that it chose, each with its reports: no others are sent once the operator agreed.
+    `studies` are those that it chose, each with its reports: no others are sent once the operator agreed. `agreed` is
+    what the operator agrees to where that is not the number: more may wait by then.
     """
 
     amount: ToSend
     notes: tuple[str, ...] = ()
     is_refused: bool = False
     studies: Mapping[str, frozenset[str] | None] | None = None
+    agreed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,10 +364,8 @@ def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
     Raises:
         ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
     """
-    if amount.messages:
-        say(f"{name} would be sent {in_words(amount)}")
-    elif consent.dry_run:
-        say(f"{name} would be sent nothing")
+    if amount.messages or consent.dry_run:
+        say(would_be_sent(name, amount))
     if consent.dry_run:
         say("nothing is sent: --dry-run")
         return False
@@ -369,6 +380,11 @@ def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
         return True
     say("nothing is sent")
     return False
+
+
+def would_be_sent(name: str, amount: ToSend) -> str:
+    """Return the sentence about what a destination would be sent."""
+    return f"{name} would be sent {in_words(amount) if amount.messages else 'nothing'}"
 
 
 def in_words(amount: ToSend) -> str:

@@ -7,14 +7,14 @@ Proved by tests/gateway/cli/test_cancelled.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from gateway.feed.fate import fates, places
-from gateway.feed.operator.arguments import Say, at, counted, id_of, wrong
+from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, Say, at, counted, id_of, say_answer, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
 from gateway.runtime import clock
@@ -33,6 +33,8 @@ from gateway.store.feed.outbox import study_of
 
 MOST: Final = 1_000
 _CHANGED: Final = "is another version by now, or was decided meanwhile: nothing is done. Look at it, and try again"
+_STAYS: Final = "stays as it is, in FHIR and wherever it was sent; another version of it opens the item again"
+_SERVICE: Final = "the service sends it within seconds"
 _LISTED: Final = 20
 
 
@@ -48,8 +50,86 @@ class OpenCancellation:
     is_critical: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CancelledReports(CommandAnswer):
+    """Cancelled reports that a decision is about, with their fates; `items` is empty if it was decided so already."""
+
+    report_id: str
+    does: Literal["withdraw", "leave"]
+    items: tuple[CancelledItem, ...]
+    said: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield each report with its fate at each destination."""
+        yield from self.said
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedCancellation(CommandAnswer):
+    """Answer of `feed withdraw|leave`: what was decided, as a sentence."""
+
+    sentence: str
+
+    def lines(self) -> Iterator[str]:
+        """Yield the sentence."""
+        yield self.sentence
+
+
+async def foresee_withdrawal(engine: Engine, configuration: Configuration, report: str) -> CancelledReports:
+    """Find what withdrawing a report withdraws: all signed reports of its study if AutoScribe cancelled the study.
+
+    Raises:
+        ConfigError: no such report is stored, or AutoScribe did not cancel it.
+        StoreUnavailable: the store cannot be reached.
+    """
+    item = await _cancelled(engine, report)
+    every = [one for one in await items_of_studies(engine, [item.study_id]) if one.what == item.what]
+    about = [one for one in every if one.state != "withdrawn"] if item.what == "study" else [item]
+    if item.state == "withdrawn":
+        return CancelledReports(item.report_id, "withdraw", (), (f"{item.report_id} is withdrawn already",))
+    said = await _said(configuration, engine, about)
+    return CancelledReports(item.report_id, "withdraw", tuple(about), said)
+
+
+async def foresee_leaving(engine: Engine, configuration: Configuration, report: str) -> CancelledReports:
+    """Find the cancelled report that is to stay as it is.
+
+    Raises:
+        ConfigError: no such report is stored, AutoScribe did not cancel it, or its study is withdrawn.
+        StoreUnavailable: the store cannot be reached.
+    """
+    item = await _cancelled(engine, report)
+    others = await items_of_studies(engine, [item.study_id])
+    if item.what == "study" and any(one.what == "study" and one.state.startswith("withdraw") for one in others):
+        remedy = "Write `feed withdraw` for this report too, or reinstate the study in AutoScribe."
+        raise wrong(item.report_id, f"{item.study_id} is withdrawn, and no report of it can stand alone", remedy)
+    if item.state == "left":
+        return CancelledReports(item.report_id, "leave", (), (f"{item.report_id} was left already, and stays so",))
+    return CancelledReports(item.report_id, "leave", (item,), await _said(configuration, engine, [item]))
+
+
+async def carry_out(engine: Engine, about: CancelledReports, reason: str) -> CommandAnswer:
+    """Withdraw or leave what was foreseen; refused if a report changed meanwhile.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if not about.items:
+        return about
+    now, is_left = micros(clock.now()), about.does == "leave"
+    withdraws = partial(withdraw_cancelled, about.items, reason, now)
+    try:
+        await engine.do(partial(leave_cancelled, about.items[0], reason, now) if is_left else withdraws)
+    except ItemChanged:
+        return RefusedCommand((f"{about.report_id} {_CHANGED}",))
+    if is_left:
+        return DecidedCancellation(f"{about.report_id} {_STAYS}")
+    number = counted(len(about.items), "report")
+    return DecidedCancellation(f"{number} of {about.items[0].study_id} withdrawn; {_SERVICE}")
+
+
 async def withdraw(configuration: Configuration, report: str, reason: str, say: Say, *, dry_run: bool = False) -> int:
-    """Withdraw a cancelled report, and with it all signed reports of its study if AutoScribe cancelled the study.
+    """Withdraw a cancelled report; see `foresee_withdrawal`.
 
     Return 1 if the report changed meanwhile. With `dry_run` it only says what would be withdrawn, and where from.
 
@@ -57,25 +137,7 @@ async def withdraw(configuration: Configuration, report: str, reason: str, say: 
         ConfigError: no such report is stored, or AutoScribe did not cancel it.
         StoreUnavailable: the store cannot be reached.
     """
-    async with store_for_command(configuration, writes=not dry_run) as engine:
-        item = await _cancelled(engine, report)
-        every = [one for one in await items_of_studies(engine, [item.study_id]) if one.what == item.what]
-        about = [one for one in every if one.state != "withdrawn"] if item.what == "study" else [item]
-        if item.state == "withdrawn":
-            say(f"{item.report_id} is withdrawn already")
-            return 0
-        for line in await _said(configuration, engine, about):
-            say(line)
-        if dry_run:
-            say("nothing is withdrawn: --dry-run")
-            return 0
-        try:
-            await engine.do(partial(withdraw_cancelled, about, reason, micros(clock.now())))
-        except ItemChanged:
-            say(f"{item.report_id} {_CHANGED}")
-            return 1
-    say(f"{counted(len(about), 'report')} of {item.study_id} withdrawn; the service sends it within seconds")
-    return 0
+    return await _decided(configuration, partial(foresee_withdrawal, report=report), reason, say, dry_run=dry_run)
 
 
 async def leave(configuration: Configuration, report: str, reason: str, say: Say, *, dry_run: bool = False) -> int:
@@ -87,29 +149,25 @@ async def leave(configuration: Configuration, report: str, reason: str, say: Say
         ConfigError: no such report is stored, AutoScribe did not cancel it, or its study is withdrawn.
         StoreUnavailable: the store cannot be reached.
     """
+    return await _decided(configuration, partial(foresee_leaving, report=report), reason, say, dry_run=dry_run)
+
+
+async def _decided(
+    configuration: Configuration,
+    foresee: Callable[[Engine, Configuration], Awaitable[CancelledReports]],
+    reason: str,
+    say: Say,
+    *,
+    dry_run: bool,
+) -> int:
     async with store_for_command(configuration, writes=not dry_run) as engine:
-        item = await _cancelled(engine, report)
-        others = await items_of_studies(engine, [item.study_id])
-        if item.what == "study" and any(one.what == "study" and one.state.startswith("withdraw") for one in others):
-            remedy = "Write `feed withdraw` for this report too, or reinstate the study in AutoScribe."
-            raise wrong(item.report_id, f"{item.study_id} is withdrawn, and no report of it can stand alone", remedy)
-        if item.state == "left":
-            say(f"{item.report_id} was left already, and stays so")
+        about = await foresee(engine, configuration)
+        say_answer(about, say)
+        if about.items and dry_run:
+            say(f"nothing is {'left' if about.does == 'leave' else 'withdrawn'}: --dry-run")
+        if not about.items or dry_run:
             return 0
-        for line in await _said(configuration, engine, [item]):
-            say(line)
-        if dry_run:
-            say("nothing is left: --dry-run")
-            return 0
-        try:
-            await engine.do(partial(leave_cancelled, item, reason, micros(clock.now())))
-        except ItemChanged:
-            say(f"{item.report_id} {_CHANGED}")
-            return 1
-    say(
-        f"{item.report_id} stays as it is, in FHIR and wherever it was sent; another version of it opens the item again"
-    )
-    return 0
+        return say_answer(await carry_out(engine, about, reason), say)
 
 
 async def _cancelled(engine: Engine, report: str) -> CancelledItem:
@@ -129,7 +187,7 @@ async def _cancelled(engine: Engine, report: str) -> CancelledItem:
     return item
 
 
-async def _said(configuration: Configuration, engine: Engine, items: Sequence[CancelledItem]) -> list[str]:
+async def _said(configuration: Configuration, engine: Engine, items: Sequence[CancelledItem]) -> tuple[str, ...]:
     """Return a line for each of these reports, and its fate at each destination."""
     known = await places(engine, routes_of(configuration).destinations)
     every = await fates(engine, [items[0].study_id], known)
@@ -137,7 +195,7 @@ async def _said(configuration: Configuration, engine: Engine, items: Sequence[Ca
     for one in items:
         lines.append(f"{one.report_id}{'  CRITICAL' if one.is_critical else ''}")
         lines += [f"  {found.place.label}: {found.fate}" for found in every if found.report_id == one.report_id]
-    return lines
+    return tuple(lines)
 
 
 async def cancelled_open(engine: Engine) -> tuple[OpenCancellation, ...]:

@@ -7,7 +7,7 @@ Proved by tests/gateway/cli/test_feed.py and tests/gateway/feed/operator/test_re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -30,7 +30,7 @@ from gateway.runtime.command_words import HeldAs
 from gateway.runtime.progress import through
 from gateway.settings import Configuration
 from gateway.store.database import locks
-from gateway.store.database.engine import Engine, Steps, ask, micros
+from gateway.store.database.engine import Engine, Steps, Work, ask, micros
 from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired, seen_there
 from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
@@ -118,8 +118,9 @@ async def foresee_resume(engine: Engine, configuration: Configuration, name: str
     destination_named(configuration, name, enabled=False)
     if (paused_as := await _paused_as(engine, name)) == RESTORED:
         return _restored(name)
-    stays = bool(await engine.do(partial(paused_beside, name)))
-    return Foreseen(await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend())
+    stays = await engine.do(partial(paused_beside, name))
+    amount = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
+    return Foreseen(amount, agreed=f"paused as {paused_as!r}, then {stays!r}")
 
 
 async def resume(engine: Engine, configuration: Configuration, name: str, reason: str) -> Resumed | RefusedCommand:
@@ -262,6 +263,16 @@ class LeftStudies(CommandAnswer):
             yield f"nothing of {self.study_id or 'any study'} is held at {self.name} as {MAY_HAVE_BEEN_SENT}"
 
 
+async def foresee_leave(engine: Engine, configuration: Configuration, name: str, study_id: str | None) -> LeftStudies:
+    """Count what `leave` would close, and close nothing.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    return await _left(partial(tried, engine), engine, configuration, name, study_id, "")
+
+
 async def leave(
     engine: Engine, configuration: Configuration, name: str, study_id: str | None, reason: str
 ) -> LeftStudies:
@@ -271,13 +282,24 @@ async def leave(
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
+    return await _left(engine.do, engine, configuration, name, study_id, reason)
+
+
+async def _left(  # noqa: PLR0913, PLR0917 (what leaving is, and by what it is done)
+    do: Callable[[Work[tuple[int, int]]], Awaitable[tuple[int, int]]],
+    engine: Engine,
+    configuration: Configuration,
+    name: str,
+    study_id: str | None,
+    reason: str,
+) -> LeftStudies:
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
     study_ids = await HeldWork(name, held_as=MAY_HAVE_BEEN_SENT).study_ids(engine)
     if study_id is not None:
         study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
     seen = through("leave", study_ids)
-    left = {one: await engine.do(partial(seen_there, name, one, reason, now)) for one in seen}
+    left = {one: await do(partial(seen_there, name, one, reason, now)) for one in seen}
     return LeftStudies(name, study_id, left)
 
 

@@ -272,6 +272,19 @@ class AppliedPlan(CommandAnswer):
             yield f"{self.name}: {study_id}  {_NOT_PLANNED}"
 
 
+async def foresee_apply(engine: Engine, configuration: Configuration, name: str) -> Plans | RefusedCommand:
+    """Return the plan that `apply` would carry out or discard, report by report; refused as `apply` is, or no plan.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    if refused := await _why_not(engine, configuration, name):
+        return refused
+    found = await plan(engine, configuration, name, reports=True)
+    return RefusedCommand((found.refused,)) if found.refused else found
+
+
 async def apply(
     engine: Engine, configuration: Configuration, name: str, *, leaves: bool = False, reason: str = ""
 ) -> AppliedPlan | RefusedCommand:
@@ -284,6 +297,18 @@ async def apply(
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
+    if refused := await _why_not(engine, configuration, name):
+        return refused
+    every, doubtful = await plans.plan_rows(engine, name), await doubtful_lanes(engine, name)
+    rows = [one for one in every if one.study_id not in doubtful]
+    verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
+    await engine.do(partial(noted, verb, f"{name} {counts}", reason, micros(clock.now())))
+    lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
+    return AppliedPlan(name, counts, leaves, len(rows) < len(every), tuple(lacking))
+
+
+async def _why_not(engine: Engine, configuration: Configuration, name: str) -> RefusedCommand | None:
+    """Return why the plan of a destination cannot be applied now, None if it can."""
     destination = destination_named(configuration, name)
     if await is_old(engine, name):
         return _refused(name, "the database was put back, and what was sent since is not known: `feed resume` first")
@@ -293,12 +318,7 @@ async def apply(
         return _refused(name, "these settings are not in force: start the service with them first")
     if standing.planned is None:
         return _refused(name, "the plan is still being made: try again in a moment")
-    every, doubtful = await plans.plan_rows(engine, name), await doubtful_lanes(engine, name)
-    rows = [one for one in every if one.study_id not in doubtful]
-    verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
-    await engine.do(partial(noted, verb, f"{name} {counts}", reason, micros(clock.now())))
-    lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
-    return AppliedPlan(name, counts, leaves, len(rows) < len(every), tuple(lacking))
+    return None
 
 
 def _refused(name: str, problem: str) -> RefusedCommand:

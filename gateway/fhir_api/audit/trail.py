@@ -8,7 +8,7 @@ Proved by tests/gateway/fhir_api/audit/test_audited.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.types import Scope
 
+from gateway.audit.acts import OperatorAct, act_entry, addresses_in, noted_act
 from gateway.audit.audit_entry import AuditEntry, EntryHead, EntryKind, printed_access, sealed_parameters, values_key
 from gateway.audit.forwarding import AuditForwarding, SyslogReceiver
 from gateway.audit.journal import AuditJournal
@@ -135,6 +136,14 @@ class AuditTrail:
         head = _head(seen.kind, scope, scope[REQUEST_ID], seen.status, seen.code)
         entry = AuditEntry(*head, *shown.counted(), parameters)
         self._journal.append(entry._replace(client=CONSOLE, user=seen.subject, why=seen.purpose))
+
+    def acting(
+        self, scope: Scope, command: str, reason: str, about: Sequence[str]
+    ) -> AbstractContextManager[OperatorAct]:
+        """Note an act at the console as that of its command, before the block runs; `about` are texts with ids."""
+        peer = scope.get("client")
+        entry = act_entry(command, reason, addresses_in(about))._replace(client=CONSOLE, request=scope[REQUEST_ID])
+        return noted_act(self._journal, entry._replace(address=peer[0] if peer else ""))
 
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
         """Record an answer to a webhook question of AutoScribe: the resources it reveals something of."""

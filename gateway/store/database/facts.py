@@ -2,7 +2,7 @@
 
 Carries out no clause of a standard; decisions D8, D11, D35. Patient ids are made with the site key, so another key is
 refused. The service looks for new requests every second. An act has its user, host, time, and reason, which may be
-empty.
+empty. Its user is the one of the process, or the person who is signed in to the console.
 Proved by tests/contract/test_inbox.py and tests/gateway/store/database/test_operator_acts.py.
 """
 
@@ -11,6 +11,9 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -92,8 +95,14 @@ _NOTE: Final = Statement(
 )
 
 
+_ACTS: Final = Statement(
+    'SELECT at, argument, reason, "user", host FROM audit WHERE verb = :verb ORDER BY number DESC LIMIT :most'
+)
+_PERSON: Final[ContextVar[str]] = ContextVar("person", default="")
+
+
 class Actor(NamedTuple):
-    """Operating system user who runs a command, and the machine."""
+    """Operating system user who runs a command, or person at the console, and the machine."""
 
     user: str
     host: str
@@ -102,8 +111,23 @@ class Actor(NamedTuple):
         return f"{self.user}@{self.host}"
 
 
+@contextmanager
+def acting_as(subject: str) -> Iterator[None]:
+    """Note all acts of this task while the block runs as those of a person, not of the process's user."""
+    token = _PERSON.set(subject)
+    try:
+        yield
+    finally:
+        _PERSON.reset(token)
+
+
 def actor() -> Actor:
-    """Return this process's user (or user number) and the machine; no environment variable changes them."""
+    """Return who acts: the person of `acting_as`, else this process's user (or user number); and the machine.
+
+    No environment variable changes them.
+    """
+    if person := _PERSON.get():
+        return Actor(person, socket.gethostname())
     number = os.getuid()
     try:
         user = pwd.getpwuid(number).pw_name
@@ -113,8 +137,30 @@ def actor() -> Actor:
 
 
 def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
-    """Write an operator's act to the audit, in the act's own transaction, with the user and host of this process.
+    """Write an operator's act to the audit, in the act's own transaction, with the `actor`.
 
     `argument` has names and ids, `reason` the operator's words or nothing; `now` is in microseconds.
     """
     yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason, **actor()._asdict())
+
+
+@dataclass(frozen=True, slots=True)
+class NotedAct:
+    """Operator's act as it was noted; `at` is in microseconds."""
+
+    at: int
+    argument: str
+    reason: str
+    by: Actor
+
+
+async def noted_acts(engine: Engine, verb: str, most: int) -> list[NotedAct]:
+    """Return up to `most` acts of that verb, newest first.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_ACTS, verb=verb, most=most)
+    return [
+        NotedAct(int(at), str(argument), str(reason), Actor(user, host)) for at, argument, reason, user, host in rows
+    ]

@@ -19,6 +19,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextvars import Context, copy_context
 from copy import copy
 from functools import partial
 from itertools import repeat
@@ -127,10 +128,11 @@ class _Open(NamedTuple):
 
 
 class _QueuedWork(NamedTuple):
-    """Work for the writer thread, and the future for its outcome."""
+    """Work for the writer thread, the future for its outcome, and the context of who asked."""
 
     work: Work[Any]
     future: asyncio.Future[Any]
+    context: Context
 
 
 class _WorkOutcome(NamedTuple):
@@ -221,7 +223,7 @@ class Sqlite:
         """Run the work in the writer thread and return its result once it is on the disk."""
         self._opened()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.put(_QueuedWork(work, future))
+        self._queue.put(_QueuedWork(work, future, copy_context()))
         with self.no_room.noted():
             return await future
 
@@ -355,7 +357,7 @@ def _together(connection: sqlite3.Connection, batch: Sequence[_QueuedWork]) -> l
 def _alone(connection: sqlite3.Connection, asked: _QueuedWork) -> _WorkOutcome:
     """Run work that has a transaction of its own."""
     try:
-        return _WorkOutcome(asked.future, _drive(connection, asked.work()))
+        return _WorkOutcome(asked.future, asked.context.run(_drive, connection, asked.work()))
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -366,7 +368,7 @@ def _alone(connection: sqlite3.Connection, asked: _QueuedWork) -> _WorkOutcome:
 def _one(connection: sqlite3.Connection, asked: _QueuedWork) -> _WorkOutcome:
     connection.execute("SAVEPOINT one")
     try:
-        result = _drive(connection, asked.work())
+        result = asked.context.run(_drive, connection, asked.work())
     except Exception as error:
         if not connection.in_transaction:
             raise  # a full disk may have undone the whole batch

@@ -15,6 +15,7 @@ from fakes.consoled import ROLE
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.feed.messages import add_minute
 
 PICTURES = Path(__file__).parents[3] / "docs" / "console"
 DELIVERED = "SELECT control_id, report_id, study_id FROM message WHERE state = 'delivered' ORDER BY number"
@@ -48,6 +49,7 @@ def pages_of(sent):
         "report": f"report/{report_id}",
         "why": f"report/{report_id}/why?field=PID-5",
         "message": f"message/{control_id}",
+        "certificate": "certificate",
         "access": "access",
     }
 
@@ -116,6 +118,21 @@ async def test_the_script_renews_the_part_that_changes_and_says_when_nobody_is_s
         assert [one for one in found.complaints if "401" not in one] == []
 
 
+async def test_what_somebody_types_stays_while_a_page_renews_itself(browser):
+    alert = StandingAlert("lane-held", "ehr", 1, {1: AlertCase(micros(clock.now()), "stu_1")})
+    async with browser() as (found, _, here), found.page("operator") as page:
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [alert]))
+        await page.clock.install()
+        await page.goto(f"{found.root}alerts")
+        await page.get_by_label("Reason, for the audit.").fill("called the ward")
+        await page.clock.run_for(30_000)
+        await asyncio.sleep(0.5)
+        await page.get_by_role("button", name="Acknowledge lane-held").click()
+        await page.get_by_text("by local:operator@").first.wait_for()
+        assert found.complaints == []
+
+
 async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, request):
     """With `--update-golden` they are written anew."""
     alert = StandingAlert("lane-held", "ehr", 2, {1: AlertCase(micros(clock.now()) - 600_000_000, "stu_1")})
@@ -130,10 +147,16 @@ async def test_the_pictures_of_the_document_show_what_an_operator_sees(site, req
         async with here.here.store() as engine:
             await engine.do(partial(ask, Statement(recent), now=now))
             await engine.do(partial(store_alerts, [alert]))
+            for hour in range(24):
+                counts = {("ehr", 0.0): 9 + 5 * hour % 17, ("ehr", 10.0): 9, ("ehr", 60.0): 5 * hour % 17}
+                await engine.do(partial(add_minute, now - 3_600_000_000 * hour, counts, 0))
         async with here.serving(), browsed(here.configuration()) as found:
             for name, path in pages_of(sent).items():
                 async with found.page("admin", width=1280) as page:
                     await page.goto(found.root + path)
+                    if name == "certificate":
+                        await page.get_by_role("button", name="Make a certificate").click()
+                        await page.get_by_text("Download as CSV").wait_for()
                     taken = await page.screenshot(type="png")
                     text = await page.locator("main").inner_text()
                 if request.config.getoption("--update-golden"):
@@ -146,6 +169,7 @@ SHOWN = {
     "work": "held study critical",
     "alerts": "lane-held at ehr",
     "message": "AA",
+    "certificate": "not listed by AutoScribe",
 }
 
 

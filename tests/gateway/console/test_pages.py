@@ -6,11 +6,15 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import pytest
+import trustme
 from fakes.audited import entries
 from fakes.consoled import ORIGIN, consoled
 from fakes.feed_site import destination
@@ -18,6 +22,7 @@ from httpx import ASGITransport, AsyncClient
 
 from gateway.app import create_app
 from gateway.auth.operators import hashed
+from gateway.console.lookup import FindFilter
 from gateway.console.overview import Shared
 from gateway.console.pages import PAGES
 from gateway.feed.operator import forms
@@ -26,6 +31,7 @@ from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.store.clients import StoredOperator, StoredOperators
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.feed.messages import add_minute
 from gateway.store.stored_reports import Pdfs
 
 DELIVERED = "SELECT control_id, report_id, study_id, patient_id FROM message WHERE state = 'delivered' ORDER BY number"
@@ -82,7 +88,7 @@ def pages_of(sent):
     control_id, report_id, study_id, _ = sent[0]
     report = f"report/{report_id}"
     return [
-        *("", "work", "alerts", "find", f"find?q={study_id}", f"find?q={control_id}"),
+        *("", "work", "alerts", "certificate", "find", f"find?q={study_id}", f"find?q={control_id}"),
         *(report, f"{report}/why?field=PID-5", f"{report}/why?field=DiagnosticReport.conclusion"),
         *(f"message/{control_id}", "nowhere"),
     ]
@@ -124,7 +130,11 @@ async def test_each_link_of_a_page_leads_to_a_page(console):
     ("role", "may", "may_not"),
     [
         (None, [], ["", "work", "alerts", "find", "access"]),
-        ("watcher", ["", "work", "alerts"], ["find", "report/{0}", "report/{0}/why?field=PID-5", "report/{0}/pdf"]),
+        (
+            "watcher",
+            ["", "work", "alerts", "certificate"],
+            ["find", "report/{0}", "report/{0}/why?field=PID-5", "report/{0}/pdf"],
+        ),
         ("watcher", [], ["message/{1}", "access"]),
         ("reader", ["find", "report/{0}", "message/{1}"], ["access"]),
         ("operator", ["find"], ["access"]),
@@ -293,7 +303,8 @@ async def test_filters_leave_out_what_does_not_fit(console):
     async with console() as (found, sent, _):
         study_id, report_id = sent[0][2], sent[0][1]
         assert report_id in (await found.get(f"find?q={study_id}&state=AA&at=ehr")).text
-        for more in ("state=held", "since=2999-01-01", "critical=1"):
+        assert report_id in (await found.get(f"find?q={study_id}&since=1999-01-01&until=2998-02-30")).text
+        for more in ("state=held", "since=2999-01-01", "until=1999-01-01", "critical=1"):
             page = Read((await found.get(f"find?q={study_id}&{more}")).text)
             assert "Nothing was found" in page.text
         assert (await found.get(f"find?q={study_id}&at=nobody")).status_code == 404
@@ -306,6 +317,16 @@ async def test_without_a_word_the_newest_messages_are_listed(console):
         text = Read((await found.get("find")).text).text
         assert text.index(sent[-1][0]) < text.index(sent[0][0])
         assert "Newest messages" not in Read((await found.get(f"find?q={sent[0][0]}")).text).text
+        for more in ("at=ehr", "since=1999-01-01"):
+            assert sent[0][0] in (await found.get(f"find?{more}")).text
+        for more in ("at=nobody", "since=2999-01-01", "until=1999-01-01"):
+            assert "No message fits" in (await found.get(f"find?{more}")).text
+
+
+def test_a_day_of_a_filter_is_one_of_the_site():
+    day = FindFilter("", "", "2026-03-08", "2026-03-08", "", ZoneInfo("America/New_York"))
+    within = [hour for hour in range(72) if day._is_within(datetime(2026, 3, 8, tzinfo=UTC) + timedelta(hours=hour))]
+    assert (within[0], within[-1]) == (5, 27)
 
 
 async def test_the_overview_names_what_needs_somebody(site):
@@ -325,6 +346,93 @@ async def test_the_overview_names_what_needs_somebody(site):
             assert "ehr is paused" in page.text
             assert "feed resume ehr" in Read((await found.get("work", "watcher")).text).text
             assert "A critical result was signed longer ago" in Read((await found.get("alerts", "watcher")).text).text
+
+
+async def test_the_overview_draws_a_day_of_each_destination_and_says_the_same_in_words(console):
+    async with console() as (found, *_, here):
+        now = micros(clock.now())
+        for ago, sent in ((23 * 3600, {("ehr", 0.0): 4, ("ehr", 5.0): 4}), (60, {("ehr", 0.0): 2, ("ehr", 60.0): 2})):
+            async with here.here.store() as engine:
+                await engine.do(partial(add_minute, now - ago * 1_000_000, sent, 0))
+        page = Read((await found.get("", "watcher")).text)
+        [drawn] = page.all("svg")
+        assert drawn["role"] == "img"
+        assert drawn["aria-label"] == "6 sent in 24 hours, at most 4 in half an hour, 2 in the last"
+        bars = [one for one in page.all("rect") if one["width"] == "2"]
+        assert [(one["x"], one["height"]) for one in bars] == [("3", "22"), ("141", "12")]
+        assert "p50 within 5 s" in page.text
+        assert "p99 within 60 s" in page.text
+        assert [key for _, attrs in page.elements for key in attrs if key == "style"] == []
+
+
+async def test_the_overview_says_when_our_certificate_for_a_destination_expires(site, tmp_path):
+    def table(port, name, days):
+        file = tmp_path / f"{name}.pem"
+        until = datetime.now(UTC) + timedelta(days=days)
+        trustme.CA().issue_cert("gateway.example", not_after=until).private_key_and_cert_chain_pem.write_to_path(file)
+        return destination(port, name, tls="true", client_cert=f'"{file}"')
+
+    async with site() as here:
+        others = table(1, "good", 90), table(2, "soon", 12), table(3, "late", -1), table(4, "gone", 90)
+        here.settings(destination(here.receiver.port), *others)
+        (tmp_path / "gone.pem").write_text("")
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("", "watcher")).text)
+    text = " ".join(page.text.split())
+    assert [text.count(word) for word in ("● valid until", "◆ expires soon until", "▲ expired until")] == [1, 1, 1]
+    assert "our certificate for late is expired; our certificate for gone is not readable" in text
+    assert text.count("none none shown") == 1
+
+
+async def test_an_alert_has_its_runbook_and_an_operator_acknowledges_it_with_a_reason(site, tmp_path):
+    held = StandingAlert("lane-held", "ehr", 1, {1: AlertCase(100, "stu_1")})
+    asked = {"alert": "lane-held", "at": "ehr"}
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [held]))
+        async with consoled(here.configuration()) as found:
+            page = Read((await found.get("alerts", "watcher")).text)
+            assert "feed resume ehr" in page.text
+            assert [one for one in page.all("form") if "acknowledge" in one["action"]] == []
+            assert "An operator can acknowledge it here" in page.text
+            assert "Acknowledge lane-held" in (await found.get("alerts", "operator")).text
+            for role, status in (("reader", 403), ("operator", 400)):
+                answer = await found.post(
+                    "alerts/acknowledge", role, **asked, reason=" " if role == "operator" else "x"
+                )
+                assert answer.status_code == status
+            answer = await found.post("alerts/acknowledge", "operator", {"Sec-Fetch-Site": "none"}, **asked, reason="x")
+            assert answer.status_code == 403
+            assert "nobody yet" in (await found.get("alerts", "watcher")).text
+            answer = await found.post("alerts/acknowledge", "operator", **asked, reason=MARKUP)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/console/alerts")
+            for role, sees in (("watcher", False), ("reader", True)):
+                page = Read((await found.get("alerts", role)).text)
+                assert "nobody yet" not in page.text
+                assert "local:operator@" in page.text
+                assert (MARKUP in page.text) is sees
+                assert "◆ open" in page.text
+        entry = entries(tmp_path / "audit")[-1]
+        assert (entry.kind, entry.user, entry.route, entry.why) == ("act", "local:operator", "feed ack", MARKUP)
+        kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
+        assert kept == [("feed-ack", "lane-held ehr", MARKUP, "local:operator")]
+        async with here.here.store() as engine:
+            await engine.do(partial(store_alerts, [replace(held, cases={})]))
+        async with consoled(here.configuration()) as found:
+            text = Read((await found.get("alerts", "watcher")).text).text
+            assert ("No alert is open." in text, "○ over" in text) == (True, True)
+
+
+async def test_an_alert_that_nobody_knows_is_not_acknowledged(site):
+    async with site() as here:
+        await here.sync()
+        async with consoled(here.configuration()) as found:
+            answer = await found.post("alerts/acknowledge", "operator", alert=MARKUP, at="ehr", reason="x")
+            assert answer.status_code == 404
+            assert "no alert that can be acknowledged" in Read(answer.text).text
 
 
 async def test_a_conflict_about_a_patient_is_work(console):
@@ -368,6 +476,29 @@ async def test_the_part_that_the_script_asks_for_has_no_frame(console):
         assert page.all("h1") == page.all("script") == []
         assert "Destinations" in page.text
         assert (await found.get("?part=1", None)).status_code == 401
+
+
+async def test_the_address_without_its_slash_leads_to_the_overview_without_a_token(site):
+    async with site() as here:
+        here.here.env["GATEWAY_AUTH__MODE"] = "builtin"
+        async with consoled(here.configuration()) as found:
+            answer = await found.client.get(f"{ORIGIN}/console")
+            assert (answer.status_code, answer.headers["location"]) == (308, "/console/")
+
+
+async def test_an_admin_sees_the_local_accounts_and_no_hash_of_a_password(console):
+    async with console() as (found, _, here):
+        assert "There is no local account." in (await found.get("access", "admin")).text
+        now = clock.now()
+        async with here.here.store() as engine:
+            for name, role in (("kim", "reader"), ("lee", "admin")):
+                await StoredOperators(engine).add(StoredOperator(name, role, "hash-text", micros(now), micros(now)), "")
+            for _ in range(5):
+                await StoredOperators(engine).failed("lee", lambda _: micros(now + timedelta(hours=1)))
+        answer = await found.get("access", "admin")
+        assert "hash-text" not in answer.text
+        text = "".join(Read(answer.text).text.split())
+        assert re.search(r"kimreader[\d:-]+○notlocked" + r"leeadmin[\d:-]+◆lockeduntil\d", text)
 
 
 async def test_without_the_role_console_there_is_no_page(site):
