@@ -146,7 +146,8 @@ async def _visited(request: Request, configuration: Configuration, page: Console
     except GatewayError as error:
         return _failed(request, configuration, error)
     try:
-        answer, code = await page.answer(visit), ""
+        with visit.person.acting():
+            answer, code = await page.answer(visit), ""
     except Exception as error:
         answer, code = _failed(request, configuration, error, visit.person), code_of(error)
     trail = trail_of(request.scope) if page.purpose else None

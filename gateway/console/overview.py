@@ -16,12 +16,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from starlette.responses import Response
 
+from gateway.console.actions import ActionLink, action_link
 from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
-from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
+from gateway.feed.operator.status import DestinationStatus, FeedStatus, HeldStudy, status
 from gateway.runtime import clock
 
 EVERY: Final = 10  # seconds between two renewals of a page by its script
@@ -60,6 +61,10 @@ class Shared(Generic[Read]):
             return self._last[1]
         return await asyncio.shield(self._task)
 
+    def forget(self) -> None:
+        """Have the next visitor wait for a new answer."""
+        self._task = self._last = None
+
     async def _asked(self, ask: Callable[[], Awaitable[Read]]) -> Read:
         found = await ask()
         self._last = clock.monotonic(), found
@@ -96,7 +101,7 @@ class DestinationRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """Something that waits for somebody, with the command that is the next step."""
+    """Something that waits for somebody, with the command that is the next step, and what may be done of it here."""
 
     kind: str
     destination: str
@@ -106,6 +111,7 @@ class WorkItem:
     since: datetime | None
     step: str
     is_critical: bool = False
+    acts: tuple[ActionLink, ...] = ()
 
 
 class FeedPages:
@@ -115,6 +121,11 @@ class FeedPages:
         self._status: Shared[FeedStatus] = Shared()
         self._letters: Shared[DeadLetters] = Shared()
         self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
+
+    def forget(self) -> None:
+        """Read everything anew for the next visitor, since somebody changed something."""
+        for one in (self._status, self._letters, self._others):
+            one.forget()
 
     async def overview(self, visit: ConsoleVisit) -> Response:
         """Answer with the state of everything: one look tells whether to worry."""
@@ -209,34 +220,48 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
     """Yield what waits by the status; `critical` are the held studies that have critical results."""
     for one in found.destinations:
         name, queue, plan = one.link.name, one.queue, one.standing.plan
+        acts: tuple[ActionLink, ...]
         if one.link.paused:
             step = f"feed resume {name}"
-            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step)
+            acts = (action_link("resume", at=name),)
+            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step, acts=acts)
         if plan is not None:
             is_critical = bool(plan.critical or plan.stopped_critical or plan.resent_critical)
             since = one.standing.settings_since
-            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical)
+            acts = action_link("apply", at=name), action_link("discard", at=name)
+            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical, acts)
         for lane in queue.lanes:
             step = f"feed resume {name} --study {lane.study_id} --dry-run"
             is_critical = lane.study_id in critical
-            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step, is_critical)
+            about, acts = (lane.study_id, lane.reason, lane.since), _acts_of_held(name, lane)
+            yield WorkItem("held study", name, "", *about, step, is_critical, acts)
         for row in queue.held_rows:
             step = f"feed show {row.study_id}"
-            yield WorkItem("held report", name, "", row.study_id, row.reason, row.since, step, row.is_critical)
+            about, acts = (row.study_id, row.reason, row.since), _acts_of_held(name, row)
+            yield WorkItem("held report", name, "", *about, step, row.is_critical, acts)
         if queue.indeterminate:
             step = f"feed resume {name} --held indeterminate --dry-run"
-            yield WorkItem("in doubt", name, "", "", f"{queue.indeterminate} sent without an answer", None, step)
+            acts = (action_link("let-go", at=name, held="indeterminate"),)
+            text = f"{queue.indeterminate} sent without an answer"
+            yield WorkItem("in doubt", name, "", "", text, None, step, acts=acts)
     for item in found.cancelled_after_sign:
         told = item.report_id, item.study_id, f"AutoScribe cancelled the {item.cancelled}: {item.state}", item.since
         step = f"feed withdraw {item.report_id} --dry-run"
-        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical)
+        acts = tuple(action_link(one, report=item.report_id) for one in ("withdraw", "leave"))
+        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical, acts)
+
+
+def _acts_of_held(name: str, held: HeldStudy) -> tuple[ActionLink, ...]:
+    wanted = ("let-go", "left") if held.reason == "may-have-been-sent" else ("let-go",)
+    return tuple(action_link(one, at=name, study=held.study_id) for one in wanted)
 
 
 def _of_letter(letter: ListedDeadLetter) -> WorkItem:
     reason = f"{letter.reason} ({letter.rule})" if letter.rule else letter.reason
     step = f"feed replay {letter.destination} --study {letter.study_id} --dry-run"
     about = letter.destination, letter.report_id, letter.study_id
-    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical)
+    acts = (action_link("resend", at=letter.destination, study=letter.study_id),)
+    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical, acts)
 
 
 def _of_other(other: WaitingElsewhere) -> WorkItem:
