@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from gateway.auth.console_gate import Role
 from gateway.console.frame import HOME, ConsolePage, ConsoleVisit, gate_of
-from gateway.feed.operator import cancelled, pausing, plan_and_apply, replay
+from gateway.feed.operator import cancelled, pausing, plan_and_apply, replay, study_decisions
 from gateway.feed.operator.arguments import (
     CommandAnswer,
     Foreseen,
@@ -89,6 +89,14 @@ class ActionAsked:
             return replay.ChosenStudies(report_id=id_of(report))
         return replay.ChosenStudies(study_id=id_of(self.given("study")))
 
+    @property
+    def orders(self) -> list[int]:
+        """Numbers of the orders that a study answers."""
+        words = self.visit.query("order").replace(",", " ").split()
+        if not all(one.isdecimal() for one in words):
+            raise wrong("order", "not the number of an order", "Write numbers, with spaces between them.")
+        return [int(one) for one in words]
+
 
 Shown: TypeAlias = Foreseen | CommandAnswer
 See: TypeAlias = Callable[[ActionAsked], Awaitable[Shown]]
@@ -116,6 +124,20 @@ class ConsoleAction:
         return ConsolePage(f"{ACT}{self.name}", self.least, partial(_answer, self, forget), ("GET", "POST"))
 
 
+_VERDICTS: Final[tuple[tuple[Literal["link", "separate"], str, str], ...]] = (
+    ("link", "Link", "Decides that the study is about this patient, although the data seem to show two people."),
+    ("separate", "Separate", "Decides that the study is not about this patient, although it has the same number."),
+)
+
+
+async def _foresee_verdict(one: ActionAsked, verdict: Literal["link", "separate"]) -> Shown:
+    return await study_decisions.foresee_verdict(one.engine, verdict, one.given("patient"), one.given("study"))
+
+
+async def _decide(one: ActionAsked, _: Any, reason: str, verdict: Literal["link", "separate"]) -> CommandAnswer:
+    return await study_decisions.decide(*one.store, verdict, one.given("patient"), one.given("study"), reason)
+
+
 ACTIONS: Final = (
     ConsoleAction(
         "resume",
@@ -138,7 +160,7 @@ ACTIONS: Final = (
         "Leave as received",
         "feed resume",
         "Closes messages that may have been sent, since you saw them at the receiver. They are not sent again.",
-        lambda one: pausing.foresee_leave(*one.store, one.at, one.given("study")),
+        lambda one: pausing.leave(*one.store, one.at, one.given("study"), "", dry_run=True),
         lambda one, _, reason: pausing.leave(*one.store, one.at, one.given("study"), reason),
     ),
     ConsoleAction(
@@ -188,6 +210,33 @@ ACTIONS: Final = (
         "Discards the plan: sends nothing of it, and stops nothing.",
         lambda one: plan_and_apply.foresee_apply(*one.store, one.at),
         lambda one, _, reason: plan_and_apply.apply(*one.store, one.at, leaves=True, reason=reason),
+    ),
+    ConsoleAction(
+        "match",
+        "Match with an order",
+        "orders match",
+        "Decides that the study answers these orders, which its report then names.",
+        lambda one: study_decisions.foresee_match(*one.store, one.given("study"), one.orders),
+        lambda one, _, reason: study_decisions.match_orders(*one.store, one.given("study"), one.orders, reason),
+    ),
+    ConsoleAction(
+        "release",
+        "Release without an order",
+        "orders release",
+        "Decides that the study goes without an order: its report waits no longer.",
+        lambda one: study_decisions.foresee_release(one.engine, one.given("study")),
+        lambda one, _, reason: study_decisions.release(one.engine, one.given("study"), reason),
+    ),
+    *(
+        ConsoleAction(
+            verdict,
+            title,
+            f"identity {verdict}",
+            about,
+            partial(_foresee_verdict, verdict=verdict),
+            partial(_decide, verdict=verdict),
+        )
+        for verdict, title, about in _VERDICTS
     ),
 )
 
@@ -268,5 +317,5 @@ def _agreed(asked: ActionAsked, seen: Shown) -> str:
 
 
 def _page(action: ConsoleAction, asked: ActionAsked, values: dict[str, Any]) -> Response:
-    given = {name: asked.visit.query(name) for name in ("at", "study", "report")}
+    given = {name: asked.visit.query(name) for name in ("at", "study", "report", "order")}
     return asked.visit.render("action.html", {"here": "work", "action": action, **given, **values})

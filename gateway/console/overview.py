@@ -19,12 +19,20 @@ from starlette.responses import Response
 from gateway.console.actions import ActionLink, action_link
 from gateway.console.frame import ConsoleVisit
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
-from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
-from gateway.feed.operator.status import DestinationStatus, FeedStatus, HeldStudy, status
+from gateway.feed.operator.status import (
+    DeadLetters,
+    DestinationStatus,
+    FeedStatus,
+    HeldStudy,
+    ListedDeadLetter,
+    dead_letters,
+    status,
+)
 from gateway.runtime import clock
 
+NO_ORDER: Final = "no order"  # kind of an item; there may be very many, so they come last
 EVERY: Final = 10  # seconds between two renewals of a page by its script
 _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
@@ -153,10 +161,12 @@ class FeedPages:
         critical = await critical_reports(visit.serving.engine, studies)
         others = await self._others.get(partial(waiting_elsewhere, visit.serving.engine, _MOST_ITEMS))
         items = [*_of_status(found, critical), *map(_of_letter, letters), *map(_of_other, others)]
-        items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
+        items.sort(key=lambda one: (not one.is_critical, one.kind == NO_ORDER, one.since is None, one.since))
         more = list(_not_listed(found))
         if len(items) > _MOST_ITEMS:
-            more.append(f"{len(items) - _MOST_ITEMS} more items: feed status and feed dead-letters list them.")
+            more.append(
+                f"{len(items) - _MOST_ITEMS} more items: feed status, feed dead-letters and orders list have them."
+            )
         values = {"items": items[:_MOST_ITEMS], "more": more, "at": found.at}
         return visit.render("work.html", {"here": "work", "every": EVERY, **values})
 
@@ -253,7 +263,8 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
 
 def _acts_of_held(name: str, held: HeldStudy) -> tuple[ActionLink, ...]:
     wanted = ("let-go", "left") if held.reason == "may-have-been-sent" else ("let-go",)
-    return tuple(action_link(one, at=name, study=held.study_id) for one in wanted)
+    acts = tuple(action_link(one, at=name, study=held.study_id) for one in wanted)
+    return (*acts, *_acts_of_order(held.study_id)) if held.reason == "order-awaited" else acts
 
 
 def _of_letter(letter: ListedDeadLetter) -> WorkItem:
@@ -268,7 +279,16 @@ def _of_other(other: WaitingElsewhere) -> WorkItem:
     if other.number is not None:
         step = f"orders message {other.number}"
         return WorkItem("order message", "", "", "", other.reason, other.since, step)
-    return WorkItem("identity conflict", "", "", other.study_id, other.reason, other.since, "identity list")
+    about = other.study_id, other.reason, other.since
+    if other.patient_id:
+        acts = [action_link(one, patient=other.patient_id, study=other.study_id) for one in ("link", "separate")]
+        return WorkItem("identity conflict", "", "", *about, "identity list", acts=tuple(acts))
+    step = f"orders show {other.study_id}"
+    return WorkItem(NO_ORDER, "", "", *about, step, acts=_acts_of_order(other.study_id))
+
+
+def _acts_of_order(study_id: str) -> tuple[ActionLink, ...]:
+    return tuple(action_link(one, study=study_id) for one in ("match", "release"))
 
 
 def _not_listed(found: FeedStatus) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pytest
 from fakes.audited import entries
 from fakes.consoled import consoled
 from fakes.feed_site import destination
+from fakes.ordered import ordered
 
 from gateway.runtime.errors import AuditUnavailable
 from gateway.store.database.engine import Statement, ask
@@ -146,7 +147,51 @@ async def discard(here):
     return Scene("discard?at=ehr", ("plan", "ehr", "--reports"), ("feed-leave", f"ehr {counts}"), effect)
 
 
-SCENES = [resume, let_go, let_all_go, left, withdraw, leave, resend, missing, apply, discard]
+async def match(here):
+    found = await ordered(here.here)
+    effect = "SELECT study_id, verdict, orders FROM order_verdict", [(found.study_id, "match", f"[{found.hers}]")]
+    noted = "orders-match", f"{found.study_id} order {found.hers}"
+    return Scene(f"match?study={found.study_id}&order={found.hers}", (), noted, effect)
+
+
+async def release(here):
+    found = await ordered(here.here)
+    effect = "SELECT study_id, verdict, orders FROM order_verdict", [(found.study_id, "release", "[]")]
+    return Scene(f"release?study={found.study_id}", (), ("orders-release", found.study_id), effect)
+
+
+async def verdict(here, word):
+    await here.sync()
+    [(study_id, patient_id), *_] = await here.query("SELECT study_id, patient_id FROM claim ORDER BY 1, 2")
+    effect = "SELECT study_id, patient_id, verdict FROM verdict", [(study_id, patient_id, word)]
+    noted = f"identity-{word}", f"Patient/{patient_id} {study_id}"
+    return Scene(f"{word}?patient={patient_id}&study={study_id}", (), noted, effect)
+
+
+async def link(here):
+    return await verdict(here, "link")
+
+
+async def separate(here):
+    return await verdict(here, "separate")
+
+
+SCENES = [
+    match,
+    release,
+    link,
+    separate,
+    resume,
+    let_go,
+    let_all_go,
+    left,
+    withdraw,
+    leave,
+    resend,
+    missing,
+    apply,
+    discard,
+]
 
 
 def fields(page):
@@ -186,8 +231,8 @@ async def test_an_action_is_shown_needs_a_reason_and_is_done_and_noted_as_its_co
             assert noted == [(*wanted.noted, REASON, "local:operator")]
             [entry] = entries(here.folder / "audit")[kept:]
             assert (entry.kind, entry.client, entry.user, entry.why) == ("act", "console", "local:operator", REASON)
-            assert entry.route.startswith("feed ")
-            ids = re.findall("(?:stu|rep)_([0-9a-f]{32})", wanted.page)
+            assert entry.route.split(" ")[0] == wanted.noted[0].split("-")[0]
+            ids = re.findall("(?:stu|rep|pat)[-_]([0-9a-f]{32})", wanted.page)
             assert [one.rpartition("-")[2] for one in entry.shown] == ids
             again = await found.post(path, "operator", **fields(blank.text), reason=REASON)
             assert 'class="notice good"' not in again.text
@@ -302,3 +347,16 @@ async def test_each_action_that_work_offers_opens_and_what_was_done_is_no_work_a
                 if not one.startswith("act/withdraw"):
                     await found.post(one, "operator", **form, reason=REASON)
             assert "/console/act/" not in (await found.get("work", "operator")).text
+
+
+async def test_a_study_without_an_order_is_work_and_shows_the_orders_near_it(site):
+    async with site() as here:
+        found_orders = await ordered(here.here)
+        async with consoled(here.configuration()) as found:
+            work = html.unescape((await found.get("work", "operator")).text)
+            assert f"/console/act/release?study={found_orders.study_id}" in work
+            answer = await found.get(f"act/match?study={found_orders.study_id}", "operator")
+            assert f"order {found_orders.hers}  open, of his" in answer.text
+            assert fields(answer.text).get("agreed") is None
+            path = f"act/match?study={found_orders.study_id}&order={found_orders.another}"
+            assert "Nothing was decided" in (await found.get(path, "operator")).text
