@@ -90,7 +90,7 @@ async def test_acting_commands_print_the_answer_of_their_function(site):
             ("replay.replay", "replay", "ehr", "--study", study_id, "--yes"),
             ("replay.replay_as_sent", "replay", "ehr", "--study", study_id, "--as-sent", "--yes"),
             ("replay.backload", "backload", "ehr", "--from", "2019-01-01", "--to", "2020-01-01", "--yes"),
-            ("planned.apply", "apply", "ehr", *reason),
+            ("plan_and_apply.apply", "apply", "ehr", *reason),
         ):
             await answer_of(here.here, f"{_FEED}.{function}", "feed", *command)
         await answer_of(here.here, f"{_FEED}.study_decisions.release", "orders", "release", study_id, *reason)
