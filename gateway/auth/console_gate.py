@@ -70,6 +70,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _OWN_PATH: Final = re.compile(r"/console/(?:[A-Za-z0-9._~/?=&+:@-]|%(?!2[eEfF]|5[cC])[0-9A-Fa-f]{2}){0,400}")
 _DOTS: Final = re.compile(r"(?:^|/)\.{1,2}(?:/|\?|$)|//")
 _NOTED_EVERY: Final = 60_000_000  # microseconds between two notes that a session is used
+_FORM_KEPT: Final = 86_400_000_000  # microseconds; longer than a session, so no reload posts a form again
 _WORD_SECONDS: Final = 300.0
 _DEMO: Final = "demo"
 _HINT_NONCE: Final = bytes(12)  # each key is used once: it is made from the token of one session
@@ -239,6 +240,14 @@ class ConsoleGate:
         query = f"?{request.url.query}" if request.url.query else ""
         to = quote(_own_path(request.url.path + query), safe="")
         return RedirectResponse(f"{SIGN_IN_PATH}?to={to}", 303, self.headers())
+
+    async def is_first(self, form: str) -> bool:
+        """True if no form with this token was accepted before; from now on one was.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        return await self._used.use(digest_of(form), micros(clock.now()) + _FORM_KEPT)
 
     async def end_sessions(self, subject: str) -> int:
         """End all sessions of a subject; return how many there were.

@@ -326,7 +326,7 @@ def dead_letters(
     as_json: Json = False,
 ) -> None:
     """List dead letters, each with its reason and rule."""
-    from gateway.feed.operator.dead_letters import dead_letters as letters_of
+    from gateway.feed.operator.status import dead_letters as letters_of
 
     configuration = _load_for(config, name)
     _ask(configuration, lambda engine: letters_of(engine, configuration, name), as_json=as_json)

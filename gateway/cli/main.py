@@ -276,7 +276,7 @@ def migrate(config: Config = None) -> None:
 @identity.command("list")
 def identity_list(config: Config = None) -> None:
     """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
-    from gateway.cli.identities import list_identities
+    from gateway.feed.operator.study_decisions import list_identities
 
     _ask(load(config), list_identities)
 
@@ -296,7 +296,7 @@ def identity_separate(patient: Patient, study: Study, reason: Reason, config: Co
 def _decide_identity(
     verdict: Literal["link", "separate"], patient: str, study: str, reason: str, config: Path | None
 ) -> NoReturn:
-    from gateway.cli.identities import decide
+    from gateway.feed.operator.study_decisions import decide
 
     configuration = load(config)
     _act_on_store(

@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from gateway.cli.near_orders import ReadStudy, near_orders, read_study, with_others
 from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, Shows, at, id_of, json_of, wrong
 from gateway.feed.operator.show import HeldAt, OrderMatch, order_match, order_matches
+from gateway.feed.operator.study_decisions import ReadStudy, near_orders, read_study, with_others
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
-from gateway.cli.near_orders import read_study, with_others
 from gateway.feed.operator.arguments import Say, Shows, wrong
+from gateway.feed.operator.study_decisions import read_study, with_others
 from gateway.ingest.assembly import order_days, store_for_command
 from gateway.ingest.meet_orders import meet_orders, merged_of, wanted_orders
 from gateway.ingest.orders.apply_loop import Applying, MessageWork

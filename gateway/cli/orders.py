@@ -38,7 +38,7 @@ def list_orders(
     as_json: Json = False,
 ) -> None:
     """List studies with the state of their match, and why they have no order."""
-    from gateway.cli import order_matches as work
+    from gateway.feed.operator import study_decisions as work
 
     configuration, request = load(config), work.ListRequest(state, since)
     _act_on_store(
@@ -105,7 +105,7 @@ def match(
     as_json: Json = False,
 ) -> None:
     """Decide that a study answers these orders. Exit 1 if it must not, such as for another patient's order."""
-    from gateway.cli import order_matches as work
+    from gateway.feed.operator import study_decisions as work
 
     configuration = load(config)
     _act_on_store(
@@ -121,7 +121,7 @@ def match(
 @orders.command()
 def release(study: Study, reason: Reason, config: Config = None, as_json: Json = False) -> None:
     """Decide that a study goes without an order: its report waits no longer."""
-    from gateway.cli import order_matches as work
+    from gateway.feed.operator import study_decisions as work
 
     configuration = load(config)
     decision = partial(work.release, study_id=study, reason=reason)

@@ -18,16 +18,25 @@ from typing import Any, Final, Generic, TypeVar
 
 from starlette.responses import RedirectResponse, Response
 
+from gateway.console.actions import ActionLink, action_link
 from gateway.console.frame import ConsoleVisit, address, gate_of
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.acknowledging import acknowledge, acknowledgements
-from gateway.feed.operator.dead_letters import DeadLetters, ListedDeadLetter, dead_letters
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.needing import WaitingElsewhere, client_certificates, critical_of_day, waiting_elsewhere
-from gateway.feed.operator.status import DestinationStatus, FeedStatus, status
+from gateway.feed.operator.status import (
+    DeadLetters,
+    DestinationStatus,
+    FeedStatus,
+    HeldStudy,
+    ListedDeadLetter,
+    dead_letters,
+    status,
+)
 from gateway.fhir_api.audit.audited import trail_of
 from gateway.runtime import clock
 
+NO_ORDER: Final = "no order"  # kind of an item; there may be very many, so they come last
 EVERY: Final = 10  # seconds between two renewals of a page by its script
 _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
@@ -116,7 +125,7 @@ class DestinationRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """Something that waits for somebody, with the command that is the next step."""
+    """Something that waits for somebody, with the command that is the next step, and what may be done of it here."""
 
     kind: str
     destination: str
@@ -126,6 +135,7 @@ class WorkItem:
     since: datetime | None
     step: str
     is_critical: bool = False
+    acts: tuple[ActionLink, ...] = ()
 
 
 class FeedPages:
@@ -185,10 +195,12 @@ class FeedPages:
         critical = await critical_reports(visit.serving.engine, studies)
         others = await self._others.get(partial(waiting_elsewhere, visit.serving.engine, _MOST_ITEMS))
         items = [*_of_status(found, critical), *map(_of_letter, letters), *map(_of_other, others)]
-        items.sort(key=lambda one: (not one.is_critical, one.since is None, one.since))
+        items.sort(key=lambda one: (not one.is_critical, one.kind == NO_ORDER, one.since is None, one.since))
         more = list(_not_listed(found))
         if len(items) > _MOST_ITEMS:
-            more.append(f"{len(items) - _MOST_ITEMS} more items: feed status and feed dead-letters list them.")
+            more.append(
+                f"{len(items) - _MOST_ITEMS} more items: feed status, feed dead-letters and orders list have them."
+            )
         values = {"items": items[:_MOST_ITEMS], "more": more, "at": found.at}
         return visit.render("work.html", {"here": "work", "every": EVERY, **values})
 
@@ -265,41 +277,65 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
     """Yield what waits by the status; `critical` are the held studies that have critical results."""
     for one in found.destinations:
         name, queue, plan = one.link.name, one.queue, one.standing.plan
+        acts: tuple[ActionLink, ...]
         if one.link.paused:
             step = f"feed resume {name}"
-            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step)
+            acts = (action_link("resume", at=name),)
+            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step, acts=acts)
         if plan is not None:
             is_critical = bool(plan.critical or plan.stopped_critical or plan.resent_critical)
             since = one.standing.settings_since
-            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical)
+            acts = action_link("apply", at=name), action_link("discard", at=name)
+            yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical, acts)
         for lane in queue.lanes:
             step = f"feed resume {name} --study {lane.study_id} --dry-run"
             is_critical = lane.study_id in critical
-            yield WorkItem("held study", name, "", lane.study_id, lane.reason, lane.since, step, is_critical)
+            about, acts = (lane.study_id, lane.reason, lane.since), _acts_of_held(name, lane)
+            yield WorkItem("held study", name, "", *about, step, is_critical, acts)
         for row in queue.held_rows:
             step = f"feed show {row.study_id}"
-            yield WorkItem("held report", name, "", row.study_id, row.reason, row.since, step, row.is_critical)
+            about, acts = (row.study_id, row.reason, row.since), _acts_of_held(name, row)
+            yield WorkItem("held report", name, "", *about, step, row.is_critical, acts)
         if queue.indeterminate:
             step = f"feed resume {name} --held indeterminate --dry-run"
-            yield WorkItem("in doubt", name, "", "", f"{queue.indeterminate} sent without an answer", None, step)
+            acts = (action_link("let-go", at=name, held="indeterminate"),)
+            text = f"{queue.indeterminate} sent without an answer"
+            yield WorkItem("in doubt", name, "", "", text, None, step, acts=acts)
     for item in found.cancelled_after_sign:
         told = item.report_id, item.study_id, f"AutoScribe cancelled the {item.cancelled}: {item.state}", item.since
         step = f"feed withdraw {item.report_id} --dry-run"
-        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical)
+        acts = tuple(action_link(one, report=item.report_id) for one in ("withdraw", "leave"))
+        yield WorkItem("cancelled after signing", "", *told, step, item.is_critical, acts)
+
+
+def _acts_of_held(name: str, held: HeldStudy) -> tuple[ActionLink, ...]:
+    wanted = ("let-go", "left") if held.reason == "may-have-been-sent" else ("let-go",)
+    acts = tuple(action_link(one, at=name, study=held.study_id) for one in wanted)
+    return (*acts, *_acts_of_order(held.study_id)) if held.reason == "order-awaited" else acts
 
 
 def _of_letter(letter: ListedDeadLetter) -> WorkItem:
     reason = f"{letter.reason} ({letter.rule})" if letter.rule else letter.reason
     step = f"feed replay {letter.destination} --study {letter.study_id} --dry-run"
     about = letter.destination, letter.report_id, letter.study_id
-    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical)
+    acts = (action_link("resend", at=letter.destination, study=letter.study_id),)
+    return WorkItem("dead letter", *about, reason, letter.since, step, letter.is_critical, acts)
 
 
 def _of_other(other: WaitingElsewhere) -> WorkItem:
     if other.number is not None:
         step = f"orders message {other.number}"
         return WorkItem("order message", "", "", "", other.reason, other.since, step)
-    return WorkItem("identity conflict", "", "", other.study_id, other.reason, other.since, "identity list")
+    about = other.study_id, other.reason, other.since
+    if other.patient_id:
+        acts = [action_link(one, patient=other.patient_id, study=other.study_id) for one in ("link", "separate")]
+        return WorkItem("identity conflict", "", "", *about, "identity list", acts=tuple(acts))
+    step = f"orders show {other.study_id}"
+    return WorkItem(NO_ORDER, "", "", *about, step, acts=_acts_of_order(other.study_id))
+
+
+def _acts_of_order(study_id: str) -> tuple[ActionLink, ...]:
+    return tuple(action_link(one, study=study_id) for one in ("match", "release"))
 
 
 def _not_listed(found: FeedStatus) -> Iterator[str]:

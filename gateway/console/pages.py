@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.auth.console_gate import Role, SignInPage
 from gateway.console import lookup
+from gateway.console.actions import ACTIONS
 from gateway.console.certificates import Certificates
 from gateway.console.frame import HOME, SCRIPT_PATH, ConsolePage, not_there, script, sign_in
 from gateway.console.overview import FeedPages
@@ -50,6 +51,7 @@ class Pages:
             ConsolePage(f"{_REPORT}/pdf", Role.READER, lookup.pdf, purpose=_DELIVERY),
             ConsolePage(f"{HOME}message/{{control_id}}", Role.READER, lookup.message, purpose=_DELIVERY),
             ConsolePage(f"{HOME}access", Role.ADMIN, lookup.access, _POSTED, "search", "account for accesses"),
+            *(one.page(feed.forget) for one in ACTIONS),
             ConsolePage(f"{HOME}{{path:path}}", Role.WATCHER, not_there),
         )
         return [Route(HOME[:-1], _home), Route(SCRIPT_PATH, script), *(one.route(configuration) for one in pages)]

@@ -24,6 +24,14 @@ OWN_FORM = {"Sec-Fetch-Site": "same-origin"}
 class StandInGate:
     """Gate that believes a header."""
 
+    def __init__(self) -> None:
+        self._forms: set[str] = set()
+
+    async def is_first(self, form: str) -> bool:
+        is_new = form not in self._forms
+        self._forms.add(form)
+        return is_new
+
     def routes(self) -> Sequence[Any]:
         return ()
 

@@ -1,4 +1,4 @@
-"""Return what needs a person beside the states of `feed status`: critical results of a day, conflicts, order messages.
+"""Return what needs a person beside the states of `feed status`: critical results of a day, conflicts, orders.
 
 HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message), RFC 5280 §4.1.2.5 (validity of certificates);
 decisions D12, D48, D49. By ids and codes only. It stands apart from `feed status`, which loads less.
@@ -7,12 +7,15 @@ Proved by tests/gateway/console/test_pages.py.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.feed.fate import Fate, fates, places
+from gateway.feed.operator.show import order_match
+from gateway.feed.operator.study_decisions import UNMATCHED
 from gateway.routing import routes_of
 from gateway.routing.transport import tls_of
 from gateway.runtime import clock
@@ -21,6 +24,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros, moment
 from gateway.store.feed.ledger import recent_critical
 from gateway.store.orders.inbound import troubled
+from gateway.store.orders.matches import matches_with
 from gateway.store.studies import identities
 
 MOST_CRITICAL: Final = 200  # the newest rows of each state that are looked at for critical results
@@ -68,34 +72,46 @@ async def critical_of_day(engine: Engine, configuration: Configuration) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class WaitingElsewhere:
-    """Conflict about a patient, or held message of a hospital, that waits for an operator: by ids and codes.
+    """Conflict about a patient, study without an order, or held message of a hospital: by ids and codes.
 
-    `number` is that of the message, None for a conflict; `study_id` is empty for a message.
+    `number` is that of the message, and `patient_id` that of the conflict; a study without an order has neither.
     """
 
     reason: str
     since: datetime
     study_id: str = ""
+    patient_id: str = ""
     number: int | None = None
 
 
 async def waiting_elsewhere(engine: Engine, most: int) -> tuple[WaitingElsewhere, ...]:
-    """Return what waits beside the feed, `most` of each kind: open identity conflicts, and messages of hospitals.
+    """Return what waits beside the feed: identity conflicts, messages of hospitals, studies without an order.
 
-    `identity list` and `orders messages` list all.
+    There are at most `most` of each kind; `identity list`, `orders messages` and `orders list` list all.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     conflicts = [one for one in await identities.every(engine) if one.state in OPEN_CONFLICTS]
-    found = [WaitingElsewhere(one.state, one.since, one.study_id) for one in conflicts[:most]]
+    found = [WaitingElsewhere(one.state, one.since, one.study_id, one.patient_id) for one in conflicts[:most]]
     async for message in troubled(engine):
         if sum(one.number is not None for one in found) == most:
             break
         found.append(
-            WaitingElsewhere(f"{message.state} ({message.code})", instant(message.settled), "", message.number)
+            WaitingElsewhere(f"{message.state} ({message.code})", instant(message.settled), number=message.number)
         )
-    return tuple(found)
+    return (*found, *[one async for one in _without_order(engine, most)])
+
+
+async def _without_order(engine: Engine, most: int) -> AsyncIterator[WaitingElsewhere]:
+    """Yield the first studies of `orders list`."""
+    count = 0
+    for verdict in UNMATCHED:
+        async for match in matches_with(engine, verdict, 0):
+            if count == most:
+                return
+            count += 1
+            yield WaitingElsewhere(str(order_match(match)), instant(match.since), match.study_id)
 
 
 def client_certificates(configuration: Configuration) -> dict[str, datetime | None]:

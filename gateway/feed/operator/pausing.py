@@ -7,7 +7,7 @@ Proved by tests/gateway/cli/test_feed.py and tests/gateway/feed/operator/test_re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -30,7 +30,7 @@ from gateway.runtime.command_words import HeldAs
 from gateway.runtime.progress import through
 from gateway.settings import Configuration
 from gateway.store.database import locks
-from gateway.store.database.engine import Engine, Steps, Work, ask, micros
+from gateway.store.database.engine import Engine, Steps, ask, micros
 from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired, seen_there
 from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
@@ -263,38 +263,19 @@ class LeftStudies(CommandAnswer):
             yield f"nothing of {self.study_id or 'any study'} is held at {self.name} as {MAY_HAVE_BEEN_SENT}"
 
 
-async def foresee_leave(engine: Engine, configuration: Configuration, name: str, study_id: str | None) -> LeftStudies:
-    """Count what `leave` would close, and close nothing.
-
-    Raises:
-        ConfigError: no such destination.
-        StoreUnavailable: the store cannot be reached.
-    """
-    return await _left(partial(tried, engine), engine, configuration, name, study_id, "")
-
-
-async def leave(
-    engine: Engine, configuration: Configuration, name: str, study_id: str | None, reason: str
+async def leave(  # noqa: PLR0913 (what leaving is)
+    engine: Engine, configuration: Configuration, name: str, study_id: str | None, reason: str, *, dry_run: bool = False
 ) -> LeftStudies:
     """Close a study's messages that may have been sent, since an operator saw them at the receiver.
 
+    With `dry_run` they are only counted.
+
     Raises:
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
-    return await _left(engine.do, engine, configuration, name, study_id, reason)
-
-
-async def _left(  # noqa: PLR0913, PLR0917 (what leaving is, and by what it is done)
-    do: Callable[[Work[tuple[int, int]]], Awaitable[tuple[int, int]]],
-    engine: Engine,
-    configuration: Configuration,
-    name: str,
-    study_id: str | None,
-    reason: str,
-) -> LeftStudies:
     destination_named(configuration, name, enabled=False)
-    now = micros(clock.now())
+    now, do = micros(clock.now()), partial(tried, engine) if dry_run else engine.do
     study_ids = await HeldWork(name, held_as=MAY_HAVE_BEEN_SENT).study_ids(engine)
     if study_id is not None:
         study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]

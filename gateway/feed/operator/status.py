@@ -1,6 +1,6 @@
-"""`feed status`: show queue, lease, faults and alerts of each destination in codes and counts, without patient data.
+"""`feed status`, `feed dead-letters`: show the state of each destination, and what was given up, without patient data.
 
-Carries out no clause of a standard; decisions D9, D31-D33, D37.
+Carries out no clause of a standard; decisions D9, D31-D34, D37.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
-from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
+from gateway.feed.operator.arguments import CommandAnswer, at, counted, destinations_named, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
 from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.ingest.settings_in_force import wanted
@@ -26,7 +26,8 @@ from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, lease_standings
-from gateway.store.feed.ledger import HeldRow, dead_letters, last_ack, stock, unrouted_before_start
+from gateway.store.feed.ledger import DeadLetter, HeldRow, last_ack, stock, unrouted_before_start
+from gateway.store.feed.ledger import dead_letters as dead_letters_at
 from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
@@ -228,7 +229,7 @@ def _link(name: str, known: Destination | None, stands: LeaseStanding | None) ->
 
 async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
     stored = await stock(engine, name, MOST_LANES)
-    given_up, last = await dead_letters(engine, name), await last_ack(engine, name)
+    given_up, last = await dead_letters_at(engine, name), await last_ack(engine, name)
     return DestinationQueue(
         stored.messages,
         stored.rows,
@@ -364,3 +365,76 @@ def _age(seconds: int) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} seconds"
+
+
+_RULE: Final = "rule-"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDeadLetter:
+    """Dead letter with the rule that its message broke, and the source of the rule; both None if it broke none."""
+
+    destination: str
+    report_id: str
+    study_id: str
+    cause: str
+    reason: str
+    rule: str | None
+    source: str | None
+    is_critical: bool
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters(CommandAnswer):
+    """Dead letters, oldest first at each destination."""
+
+    letters: tuple[ListedDeadLetter, ...]
+
+    @property
+    def document(self) -> Any:
+        """The dead letters as a JSON list."""
+        return json_of(self.letters)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each dead letter, and their number."""
+        for letter in self.letters:
+            critical = "  CRITICAL" if letter.is_critical else ""
+            rule = f"  ({letter.rule}; {letter.source})" if letter.rule else ""
+            ids = f"{letter.destination}  {letter.report_id}  {letter.study_id}"
+            yield f"{ids}  {letter.reason}{rule}  since {at(letter.since)}{critical}"
+        yield counted(len(self.letters), "dead letter")
+
+
+async def dead_letters(engine: Engine, configuration: Configuration, name: str | None) -> DeadLetters:
+    """Return the dead letters of one destination or all.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    return DeadLetters(
+        tuple(
+            [
+                _listed_letter(destination, row)
+                for destination in destinations_named(configuration, name, enabled=False)
+                for row in await dead_letters_at(engine, await known_as(engine, destination.name, destination.formerly))
+            ]
+        )
+    )
+
+
+def _listed_letter(destination: Destination, letter: DeadLetter) -> ListedDeadLetter:
+    rules = {one.name: one for one in destination.receiver.rules}
+    rule = rules.get(letter.reason.removeprefix(_RULE)) if letter.reason.startswith(_RULE) else None
+    return ListedDeadLetter(
+        destination.name,
+        letter.report_id,
+        letter.study_id,
+        letter.kind,
+        letter.reason,
+        str(rule) if rule else None,
+        rule.source if rule else None,
+        letter.is_critical,
+        instant(letter.since),
+    )

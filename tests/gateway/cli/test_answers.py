@@ -34,14 +34,14 @@ async def test_reading_commands_print_the_answer_of_their_function(site):
         for function, *command in (
             (f"{_FEED}.status.status", "feed", "status"),
             (f"{_FEED}.plan_and_apply.plan", "feed", "plan", "--reports"),
-            (f"{_FEED}.dead_letters.dead_letters", "feed", "dead-letters"),
+            (f"{_FEED}.status.dead_letters", "feed", "dead-letters"),
             (f"{_FEED}.show.show", "feed", "show", control_id),
             (f"{_FEED}.show.show", "feed", "show", study_id),
             (f"{_FEED}.show.show", "feed", "show", "rep_" + "0" * 32),
             (f"{_FEED}.explain.explain", "explain", report_id),
             (f"{_FEED}.explain.explain", "explain", report_id, "OBX-3", "--sent"),
             (f"{_FEED}.explain.explain", "explain", "rep_" + "0" * 32),
-            (f"{_CLI}.order_matches.list_orders", "orders", "list"),
+            (f"{_FEED}.study_decisions.list_orders", "orders", "list"),
             (f"{_CLI}.order_show.show", "orders", "show", study_id),
             (f"{_CLI}.order_messages.list_messages", "orders", "messages"),
             (f"{_CLI}.order_messages.show_message", "orders", "message", "1"),
@@ -50,7 +50,7 @@ async def test_reading_commands_print_the_answer_of_their_function(site):
             await answer_of(here.here, function, *command, "--json")
         certificate = await answer_of(here.here, f"{_FEED}.certificate.certificate", "feed", "certificate", "--all")
         assert certificate.exit_code == 0
-        await answer_of(here.here, f"{_CLI}.identities.list_identities", "identity", "list")
+        await answer_of(here.here, f"{_FEED}.study_decisions.list_identities", "identity", "list")
         await answer_of(here.here, f"{_CLI}.check_config.check_config", "check-config")
 
 
@@ -93,10 +93,10 @@ async def test_acting_commands_print_the_answer_of_their_function(site):
             ("plan_and_apply.apply", "apply", "ehr", *reason),
         ):
             await answer_of(here.here, f"{_FEED}.{function}", "feed", *command)
-        await answer_of(here.here, f"{_CLI}.order_matches.release", "orders", "release", study_id, *reason)
+        await answer_of(here.here, f"{_FEED}.study_decisions.release", "orders", "release", study_id, *reason)
         for verdict in ("separate", "link"):
             command = "identity", verdict, patient_id, study_id, *reason
-            await answer_of(here.here, f"{_CLI}.identities.decide", *command)
+            await answer_of(here.here, f"{_FEED}.study_decisions.decide", *command)
 
 
 async def test_a_dry_run_only_prints_what_would_be_sent(site):

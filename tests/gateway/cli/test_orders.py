@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import hospital
-from fakes.commanded import Open, Site, sites
-from fakes.gateway_process import MLLP_TABLE
+from fakes.commanded import Open, sites
+from fakes.ordered import KEPT_OF, Ordered, ordered
 from fakes.printed_answers import answer_of
 
 from gateway.ingest.orders.apply_orders import found_by
-from gateway.sandbox.people import FACILITIES
 from gateway.settings import load
 from gateway.store.database.engine import Statement, ask
 from gateway.store.database.kept import kept, packed
 from gateway.store.enrichment import note_told
 from gateway.store.orders.hospital import put_order
-from gateway.store.orders.numbers import add_change, put_study_keys
+from gateway.store.orders.numbers import add_change
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
-from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
+from mappings.hospital.events import HospitalPatient
 from mappings.hospital.groups import ResolvedChange
 from mappings.model import AnsweredOrder, HospitalMessageName
 from mappings.patient.identifiers import mrn_key
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000, '[]')")
 _HOLD = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, decided)"
     " VALUES (:study_id, 'rep_1', 'signed', 'v', 'ehr', 'held', 'order-awaited', 0, 1)"
 )
-_KEPT = Statement("SELECT kept FROM study WHERE study_id = :study_id")
 _NEWS = Statement(
     "INSERT INTO order_news (study_id, destination, code, outcome, at)"
     " VALUES (:study_id, 'ehr', 'sent-without-order', 'noted', 1780000000000000)"
@@ -44,81 +41,12 @@ _WRONG = Statement(
     " VALUES (:study_id, 'ehr', 'wrong-visit-sent', 'noted', 1780000000000000)"
 )
 _PUT_KEPT = Statement("UPDATE study SET kept = :kept WHERE study_id = :study_id")
-_ISSUERS = """[mapping]
-accession_system = "urn:oid:1.9.1"
-accession_namespace = "RIS"
-placer_system = "urn:oid:1.9.2"
-placer_namespace = "HIS"
-"""
-_SENT = "SELECT study_id FROM study WHERE has_signed = 1 ORDER BY 1"
-KNOWN = {one.name: one for one in FACILITIES if one.is_known}
-
-
-@dataclass
-class Ordered:
-    """A site with a signed study about a patient with a number, and the orders hers, another's, and a cancelled one."""
-
-    site: Site
-    study_id: str
-    hers: int
-    another: int
-    cancelled: int
-    facility: str
-    mrn: IssuedNumber
-
-    @property
-    def system(self) -> str:
-        """System of her number in FHIR."""
-        return KNOWN[self.facility].mrn_system
-
-    async def orders(self, *arguments: str) -> tuple[int, str, str]:
-        return await self.site.run("orders", *arguments)
-
-    async def write(self, statement: Statement, **values: Any) -> None:
-        async with self.site.store() as engine:
-            await engine.do(lambda: ask(statement, study_id=self.study_id, **values))
-
-    async def audited(self) -> list[tuple[Any, ...]]:
-        return await self.site.query("SELECT verb, argument, reason FROM audit ORDER BY number")
-
-    async def decided(self) -> list[tuple[Any, ...]]:
-        return await self.site.query("SELECT study_id, verdict, orders FROM order_verdict")
 
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
     with sites(tmp_path, capsys) as opened:
         yield opened
-
-
-async def _numbered(engine: Any) -> AsyncIterator[tuple[str, str, str]]:
-    """Yield studies that name one patient by a number of one known facility."""
-    for (study_id,) in await engine.query(_SENT, []):
-        study = kept((await engine.fetch(_KEPT, study_id=study_id))[0][0]).study
-        said = {(str(one.snapshot.facility_name), str(one.snapshot.mrn or "")) for one in study.reports if one.snapshot}
-        facility, mrn = next(iter(said))
-        if len(said) == 1 and facility in KNOWN and mrn:
-            yield str(study_id), facility, mrn
-
-
-async def ordered(here: Site, verdict: str = "held", reason: str = "several-groups", orders: str = "[]") -> Ordered:
-    """Ingest the account, and store orders near one of its studies, and the study's match."""
-    settings = here.folder / "gateway.toml"
-    site = settings.read_text().replace("[mapping]", _ISSUERS)
-    settings.write_text(site + MLLP_TABLE.format(port=2575))
-    await here.run("sync")
-    async with here.store() as engine:
-        study_id, facility, mrn_value = next(iter([one async for one in _numbered(engine)]))
-        number = IssuedNumber(mrn_value, Authority(KNOWN[facility].mrn_namespace), "MR")
-        each = []
-        for effect, mrn in (("open", number), ("open", replace(number, value="X83751")), ("cancel", number)):
-            about = HospitalPatient(numbers=(mrn,))
-            made = hospital.order(source=OrderSource("his", facility), about=about, effect=effect)
-            each.append(await engine.do(lambda made=made: put_order(None, made, ["near"], 5)))
-        await engine.do(lambda: put_study_keys(study_id, ["near"]))
-    found = Ordered(here, str(study_id), *each, facility, number)
-    await found.write(_MATCH, verdict=verdict, reason=reason, orders=orders)
-    return found
 
 
 async def test_studies_without_an_order_are_listed_with_the_reason_in_words(site):
@@ -215,7 +143,7 @@ async def test_refused_news_of_a_visit_are_shown_with_their_message(site):
     async with site() as opened:
         here = await ordered(opened, "matched", "", "[1]")
         async with opened.store() as engine:
-            known = kept((await engine.fetch(_KEPT, study_id=here.study_id))[0][0])
+            known = kept((await engine.fetch(KEPT_OF, study_id=here.study_id))[0][0])
             order = AnsweredOrder(here.hers, refused=(HospitalMessageName("his", "M7"),))
             stored = packed(replace(known, facts=replace(known.facts, orders=(order,))))
             await engine.do(lambda: ask(_PUT_KEPT, study_id=here.study_id, kept=stored))
@@ -297,7 +225,7 @@ async def test_a_number_that_autoscribe_has_from_the_gateway_outweighs_no_other_
         made = hospital.order(source=OrderSource("his", here.facility), about=about)
         async with opened.store() as engine:
             other = await engine.do(lambda: put_order(None, made, ["near"], 5))
-            uid = kept((await engine.fetch(_KEPT, study_id=here.study_id))[0][0]).study.study_instance_uid
+            uid = kept((await engine.fetch(KEPT_OF, study_id=here.study_id))[0][0]).study.study_instance_uid
             await note_told(engine, uid, [here.mrn.value], [here.mrn.value], hospital.NOW)
         code, out, _ = await here.orders("match", here.study_id, str(other), "--reason", "r")
         assert (code, out.startswith("refused (patient-conflict): ")) == (1, True)
@@ -376,12 +304,12 @@ async def test_the_commands_print_the_answer_of_their_function(site):
     async with site() as opened:
         here = await ordered(opened)
         for function, *command in (
-            ("order_matches.list_orders", "list"),
-            ("order_show.show", "show", here.study_id),
-            ("order_show.show", "show", str(here.hers)),
-            ("order_matches.match_orders", "match", here.study_id, str(here.another), "--reason", "r"),
-            ("order_matches.match_orders", "match", here.study_id, str(here.hers), "--reason", "r"),
-            ("order_show.show", "show", here.study_id),
+            ("feed.operator.study_decisions.list_orders", "list"),
+            ("cli.order_show.show", "show", here.study_id),
+            ("cli.order_show.show", "show", str(here.hers)),
+            ("feed.operator.study_decisions.match_orders", "match", here.study_id, str(here.another), "--reason", "r"),
+            ("feed.operator.study_decisions.match_orders", "match", here.study_id, str(here.hers), "--reason", "r"),
+            ("cli.order_show.show", "show", here.study_id),
         ):
-            await answer_of(here.site, f"cli.{function}", "orders", *command)
-            await answer_of(here.site, f"cli.{function}", "orders", *command, "--json")
+            await answer_of(here.site, function, "orders", *command)
+            await answer_of(here.site, function, "orders", *command, "--json")

@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 
-from gateway.store.database.facts import Actor, actor
+from gateway.store.database.facts import Actor, acting_as, actor
 
 
 def test_no_variable_of_the_environment_changes_who_it_is(monkeypatch):
@@ -17,3 +17,10 @@ def test_no_variable_of_the_environment_changes_who_it_is(monkeypatch):
 def test_a_user_without_a_name_is_known_by_number(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 987_654)
     assert actor().user == "987654"
+
+
+def test_while_a_person_acts_it_is_the_person_and_afterwards_the_user_again():
+    before = actor()
+    with acting_as("local:kim"):
+        assert actor() == Actor("local:kim", before.host)
+    assert actor() == before
