@@ -319,3 +319,8 @@ async def test_a_provider_that_lacks_an_address_signs_nobody_in(site):
     site.provider.says = {"token_endpoint": "http://login.hospital.example/token"}
     site.serve()
     assert (await site.browser().by_provider()).status_code == 503
+
+
+async def test_a_form_is_taken_once(site):
+    site.browser()
+    assert [await site.gate.is_first(one) for one in ("a", "b", "a")] == [True, True, False]
