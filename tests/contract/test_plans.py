@@ -57,6 +57,7 @@ HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:88
 LISTED = {
     "gateway.store.studies.crawling._STORED",  # how many there are, once by a command that reads them all
     "gateway.store.studies.identities._EVERY",
+    "gateway.store.database.facts._ACTS",  # what operators did, from the newest on until there are enough of a kind
     "gateway.store.audit_entries._PLACES",  # a row for each file of the journal, seldom
     "gateway.store.erasing._DROP_WEBHOOKS",  # of 30 days, by an operator who erases a study
     "gateway.store.erasing._DROP_UNKNOWN",  # the same

@@ -98,5 +98,5 @@ async def test_the_console_has_a_gate_of_its_own_and_each_header_stands_there_on
         assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
         assert (await client.put("/console/sign-out")).status_code == 405
         assert (await client.get("/console/nothing")).status_code == 404
-        for path in ("/console", "/consoles/", "/CONSOLE/", "/fhir/console/"):
+        for path in ("/consoles/", "/CONSOLE/", "/fhir/console/"):
             assert (await client.get(path)).status_code == 401, path

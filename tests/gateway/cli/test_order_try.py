@@ -15,6 +15,7 @@ import pytest
 from fakes.commanded import Open, sites
 from fakes.hospital import AUTHORITIES, SITE
 from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, ordering, visiting
+from fakes.ordered import KNOWN, Ordered, ordered
 from fakes.store import rows
 
 from gateway.cli.order_try import _Trial
@@ -27,7 +28,6 @@ from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.authorities import HospitalNumber
 from mappings.patient.identifiers import mrn_key
-from tests.gateway.cli.test_orders import KNOWN, Ordered, ordered
 
 TABLES = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('audit', 'sqlite_sequence') ORDER BY name"
