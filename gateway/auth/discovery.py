@@ -22,7 +22,7 @@ _URLS: Final = (
     *("jwks_uri", "authorization_endpoint", "token_endpoint", "registration_endpoint"),
     *("introspection_endpoint", "revocation_endpoint"),
 )
-END_SESSION: Final = "end_session_endpoint"  # of OpenID Connect alone: a client of the facade has no session
+END_SESSION: Final = "end_session_endpoint"  # only of OpenID Connect: a client of the facade has no session
 METHODS: Final = "token_endpoint_auth_methods_supported"
 _CHALLENGES: Final = "code_challenge_methods_supported"
 # Member -> what holds if the document does not have it (§3)

@@ -62,7 +62,7 @@ class ProviderRules:
 class SignInAttempt:
     """SignInAttempt to sign in, as a cookie has it: a secret, the second when it began, and the path where it leads.
 
-    Each value that goes to the provider is an HMAC under the whole cookie: it is of use in this browser alone.
+    Each value that goes to the provider is an HMAC under the whole cookie: it is of use only in this browser.
     """
 
     cookie: str = field(repr=False)

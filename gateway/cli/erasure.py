@@ -1,8 +1,8 @@
 """Erase a patient's data on order, and let erased studies be read again: the work of `patients erase|readmit`.
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure), HL7 v2.5.1 §2.A.14 (CX); decisions D11, D48, D49.
-The commands write to the same database as the service, which may run meanwhile. Patient numbers come from standard
-input alone. A number is somebody's only together with its authority: the one under which the store has it. If several
+The commands write to the same database as the service, which may run meanwhile. Patient numbers come only from standard
+input. A number is somebody's only together with its authority: the one under which the store has it. If several
 have given it out, the operator writes which, as CX does: 4711^^^CITY. A hospital's messages are found only by reading
 each that still has its bytes, so they are read before the erasure begins. It reads what came since itself.
 Proved by tests/gateway/cli/test_patients.py and tests/contract/test_erasing_orders.py.
