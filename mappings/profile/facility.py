@@ -170,7 +170,7 @@ def read_express_customers(mapping: Table) -> dict[str, AssigningAuthority]:
 
 
 def with_whole_pairs(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `[mapping]` table with whole pairs: if only a system or only a namespace is written, the other is added.
+    """Return the `[mapping]` table with whole pairs: to a system or a namespace without the other, that one is added.
 
     The other is the one beside it in another pair, of any facility or express customer: a namespace stands for one
     system, and a system for one namespace. Without such a pair, or with two, nothing is added.
