@@ -1,6 +1,6 @@
 """Clients of the facade with their access tokens, and operators of the console with their sessions.
 
-https://www.rfc-editor.org/rfc/rfc6749 (OAuth 2.0); decisions D40.
+https://www.rfc-editor.org/rfc/rfc6749 (OAuth 2.0); decisions D40 and D53.
 Proved by tests/contract/test_clients.py and tests/contract/test_operators.py.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, storable
+from gateway.store.database.engine import Engine, Row, Statement, Steps, Values, ask, storable
 from gateway.store.database.facts import noted
 
 Outcome = Literal["done", "unknown", "unchanged", "name-taken", "too-many-key-sets", "no-keys"]
@@ -364,6 +364,15 @@ class ConsoleSession:
     role: str | None = None
 
 
+def _ending_sessions(change: Statement, values: Values, verb: str, reason: str, now: int) -> Steps[Changed]:
+    """Change an account, and end its sessions."""
+    if not (yield from ask(change, **values)):
+        return "unknown"
+    yield from ask(_END_ALL, subject=f"local:{values['name']}")
+    yield from noted(verb, values["name"], reason, now)
+    return "done"
+
+
 class StoredOperators:
     """Operators of the console and their sessions. Every method raises `StoreUnavailable`; `now` is in microseconds."""
 
@@ -393,27 +402,13 @@ class StoredOperators:
 
     async def set_password(self, name: str, password: str, reason: str, now: int) -> Changed:
         """Give an account a new password, given as a hash; this unlocks it, and ends its sessions."""
-
-        def work() -> Steps[Changed]:
-            if not (yield from ask(_NEW_PASSWORD, name=name, password=password, now=now)):
-                return "unknown"
-            yield from ask(_END_ALL, subject=f"local:{name}")
-            yield from noted("operator-password", name, reason, now)
-            return "done"
-
-        return await self._engine.do(work)
+        values = {"name": name, "password": password, "now": now}
+        return await self._engine.do(lambda: _ending_sessions(_NEW_PASSWORD, values, "operator-password", reason, now))
 
     async def remove(self, name: str, reason: str, now: int) -> Changed:
         """Remove an account and end its sessions."""
-
-        def work() -> Steps[Changed]:
-            if not (yield from ask(_REMOVE_OPERATOR, name=name)):
-                return "unknown"
-            yield from ask(_END_ALL, subject=f"local:{name}")
-            yield from noted("operator-remove", name, reason, now)
-            return "done"
-
-        return await self._engine.do(work)
+        values = {"name": name}
+        return await self._engine.do(lambda: _ending_sessions(_REMOVE_OPERATOR, values, "operator-remove", reason, now))
 
     async def failed(self, name: str, lock: Callable[[int], int]) -> StoredOperator | None:
         """Count a wrong password; `lock` says until when so many failures in a row lock the account."""
