@@ -56,7 +56,7 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 	$(RUN) coverage report
 
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
-	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile --no-loadscope-reorder -o norecursedirs=".* bench"
+	$(RUN) pytest tests/clients tests/conformance -n auto --dist loadfile --no-loadscope-reorder -o norecursedirs=".* bench"
 
 check: check-types check-documents check-code check-words ## lint, format, types, import contracts, generated documents, spelling, prose, licences
 

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 PARSERS = Path(__file__).parent / "parsers"
+# Of a program that runs for seconds, its compilation and its garbage collection in parallel would be the most work
+_SHORT = ("-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _CLASSPATH = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
 
 
@@ -32,7 +34,7 @@ def java(project: str, source: str, *arguments: str, under: Path = PARSERS) -> l
         if not kept.is_file() or not all(Path(jar).is_file() for jar in kept.read_text().split(os.pathsep)):
             pom, output = f"--file={folder / 'pom.xml'}", f"-Dmdep.outputFile={kept}"
             _get(["mvn", "--batch-mode", "--quiet", pom, _CLASSPATH, output])
-        return ["java", "-Xshare:auto", "-cp", kept.read_text(), str(folder / source), *arguments]
+        return ["java", *_SHORT, "-cp", kept.read_text(), str(folder / source), *arguments]
 
 
 def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:

@@ -146,13 +146,14 @@ def traces(paths: list[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("is_remembered", [False, True])
+@pytest.mark.parametrize("is_remembered", [False, pytest.param(True, marks=pytest.mark.soak)])
 async def test_ten_traces_leave_the_reads_of_another_client_quick(served, is_remembered):
     port, paths = served
     heavy = [f"{paths[1]}/$trace"] if is_remembered else traces(paths)
     assert await ratio(port, paths[0], 10, "GET", *heavy) < MOST_RATIO
 
 
+@pytest.mark.soak
 async def test_a_batch_of_a_hundred_traces_leaves_the_reads_of_another_client_quick(served):
     port, paths = served
     entries = [{"request": {"method": "GET", "url": path}} for path in traces(paths)[:100]]

@@ -56,7 +56,7 @@ def store(request):
     [
         pytest.param("sqlite", "lost", True, 201, id="sqlite-killed, carried out"),
         pytest.param("postgresql", "timeout", True, 504, id="postgresql-killed, not carried out"),
-        pytest.param("sqlite", "lost", False, 201, id="sqlite-told to stop, carried out"),
+        pytest.param("sqlite", "lost", False, 201, id="sqlite-told to stop, carried out", marks=pytest.mark.soak),
         pytest.param("postgresql", "lost", True, 201, id="postgresql-killed, carried out", marks=pytest.mark.soak),
         pytest.param("sqlite", "timeout", True, 504, id="sqlite-killed, not carried out", marks=pytest.mark.soak),
         pytest.param(

@@ -295,7 +295,7 @@ def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -
     assert (shown.splitlines()[-1], without_alert(result.stderr.decode())) == ("certified", [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_the_demo_opens_its_console_prints_four_lines_to_try_and_stops_cleanly(number: int) -> None:
     command = [
         sys.executable,

@@ -35,7 +35,7 @@ async def test_somebody_signs_in_to_a_gateway_and_sees_the_overview(engine, requ
             assert await gateway.stop() == 0
 
 
-@pytest.mark.parametrize("roles", ["sync,feed", "api"])
+@pytest.mark.parametrize("roles", [pytest.param("sync,feed", marks=pytest.mark.soak), "api"])
 async def test_a_gateway_without_the_role_has_no_console(roles, sqlite_database, tmp_path):
     async with sandboxed() as sandbox:
         env = environment(sandbox.options.base_url, f"sqlite:///{sqlite_database}", site_file(tmp_path))
