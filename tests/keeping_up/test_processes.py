@@ -169,9 +169,7 @@ async def test_on_postgresql_the_gateway_ends_with_an_error_when_one_of_its_proc
         assert await here.gateway.stop() != 0
 
 
-@pytest.mark.parametrize(
-    "database_url", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True
-)
+@pytest.mark.parametrize("database_url", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 async def test_no_process_outlives_a_gateway_that_is_killed(database_url, tmp_path):
     async with scene(database_url, tmp_path) as here:
         await here.indexed()
