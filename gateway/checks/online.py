@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.checks.doctor.seen import Seen
@@ -64,6 +65,34 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
         yield finding
 
 
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """Part of AutoScribe's account: its counts, its users, and the studies with signed reports and their signers.
+
+    A study is a document of AutoScribe's Study, with its `reports` and `users` added.
+    """
+
+    seen: Seen
+    users: tuple[Json, ...]
+    signed: tuple[Json, ...]
+
+
+async def read_account(configuration: Configuration, most: int) -> AccountRead:
+    """Read the first `most` studies, the reports of the first hundred, and the users.
+
+    Raises:
+        UpstreamError: AutoScribe cannot be read.
+    """
+    seen = Seen()
+    async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
+        signed = await _look(client, configuration, seen, most)
+        users = [one async for page in client.users() for one in page.value["users"]]
+    by_id = {one["userId"]: one for one in users}
+    signers = [{one["userId"] for one in study["reports"]} & by_id.keys() for study in signed]
+    documents = [{**one, "users": [by_id[user] for user in ids]} for one, ids in zip(signed, signers, strict=True)]
+    return AccountRead(seen, tuple(users), tuple(documents))
+
+
 async def count_seen(configuration: Configuration) -> Seen:
     """Count the data of the first studies in AutoScribe, a hundred at most, with the reports of signed ones.
 
@@ -72,10 +101,20 @@ async def count_seen(configuration: Configuration) -> Seen:
     seen = Seen()
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
         with contextlib.suppress(UpstreamError):
-            for study in (await _studies(client, _READ))[:_READ]:
-                if study.get("studyType") != "external":
-                    seen.look_at(study, await _reports(client, study), configuration.site)
+            await _look(client, configuration, seen, _READ)
     return seen
+
+
+async def _look(client: UpstreamClient, configuration: Configuration, seen: Seen, most: int) -> list[Json]:
+    """Count the first studies, and return those of the first hundred that have a signed report, with their reports."""
+    signed: list[Json] = []
+    for number, study in enumerate((await _studies(client, most))[:most]):
+        if study.get("studyType") != "external":
+            reports: Any = await _reports(client, study) if number < _READ else []
+            seen.look_at(study, reports, configuration.site)
+            if reports:
+                signed.append({**study, "reports": reports["reports"]})
+    return signed
 
 
 async def _reports(client: UpstreamClient, study: Json) -> Any:

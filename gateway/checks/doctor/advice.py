@@ -104,7 +104,7 @@ def _written(spellings: Counter[str]) -> str:
     return min(spellings, key=lambda one: (-spellings[one], one))
 
 
-def _strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
+def strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
     """List the facilities that no table names, with their counts, most frequent first."""
     unknown = {key: names for key, names in seen.facilities.items() if key and key not in site.facilities}
     found = [(_written(names), names.total()) for names in unknown.values()]
@@ -117,11 +117,11 @@ def _names(site: Site) -> list[str]:
 
 
 def _facilities(seen: Seen, site: Site) -> Iterator[str]:
-    strangers = _strangers(seen, site)
-    for name, count in strangers[:MOST]:
+    unknown = strangers(seen, site)
+    for name, count in unknown[:MOST]:
         meant = _meant(name, _names(site))
         yield f"facility {_shown(name)} is in no [[mapping.facilities]], and named {_times(count)}{meant}"
-    yield from _more(len(strangers), "facilities are in no [[mapping.facilities]]")
+    yield from _more(len(unknown), "facilities are in no [[mapping.facilities]]")
     if "" in seen.facilities and site.default_facility is None:
         yield f"no facility is named {_times(seen.facilities[''].total())}, and there is no default_facility"
 
@@ -168,7 +168,7 @@ def _keys(seen: Seen, site: Site) -> Iterator[str]:
         live = list(told[setting])
         meant = {like: key for key in live if key not in seen.metadata_keys and (like := _like(key, free))}
         new = [key for key in free if is_one.search(key) and not _NO_NUMBERS.search(key)]
-        wanted = [key for key in dict.fromkeys((*meant, *new)) if _is_writable(key)]
+        wanted = [key for key in dict.fromkeys((*meant, *new)) if is_writable(key)]
         free = [key for key in free if key not in wanted]
         for key in wanted:
             if reason := _danger(key, [one for one in live if one != meant.get(key)], seen):
@@ -223,8 +223,8 @@ def _procedures(seen: Seen, site: Site) -> Iterator[str]:
 def _tables(seen: Seen, site: Site) -> Iterator[str]:
     if site.default_facility is not None:
         return  # a table without an MRN authority would override that of the default facility (D11)
-    for name, _ in _strangers(seen, site)[:MOST]:
-        if _is_writable(name):
+    for name, _ in strangers(seen, site)[:MOST]:
+        if is_writable(name):
             yield facility_table(name) + alias_hint(name, _names(site))
 
 
@@ -241,7 +241,7 @@ def alias_hint(name: str, known: Iterable[str]) -> str:
     return _ALIAS.format(known=quoted(like), name=quoted(name)) if like else ""
 
 
-def _is_writable(name: str) -> bool:
+def is_writable(name: str) -> bool:
     """True if the settings can hold the name: not empty, no outer white space, no lone surrogate."""
     return bool(name) and name == name.strip() and not any("\ud800" <= one <= "\udfff" for one in name)
 
