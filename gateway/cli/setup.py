@@ -149,7 +149,7 @@ def _usual(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answers with a login, a place of the database, and destinations that send nothing yet."""
     filled = dict(given)
     if not _is_set("GATEWAY_DATABASE_URL"):
-        url = f"sqlite:///{Path('autoscribe-gateway.db').absolute()}"
+        url = f"sqlite:///{Path('gateway.db').absolute()}"
         filled["database"] = {"url": url} | given.get("database", {})
     filled["auth"] = {"mode": "builtin"} | given.get("auth", {})
     if destinations := given.get("destination"):
