@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.checks.doctor.seen import Seen
@@ -65,20 +64,8 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
         yield finding
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRead:
-    """Part of AutoScribe's account: its counts, its users, and the studies with signed reports and their signers.
-
-    A study is a document of AutoScribe's Study, with its `reports` and `users` added.
-    """
-
-    seen: Seen
-    users: tuple[Json, ...]
-    signed: tuple[Json, ...]
-
-
-async def read_account(configuration: Configuration, most: int) -> AccountRead:
-    """Read the first `most` studies, the reports of the first hundred, and the users.
+async def read_account(configuration: Configuration, most: int) -> tuple[Seen, list[Json], list[Json]]:
+    """Return counts of the first `most` studies, the signed ones of the first hundred with `reports`, and all users.
 
     Raises:
         UpstreamError: AutoScribe cannot be read.
@@ -86,11 +73,7 @@ async def read_account(configuration: Configuration, most: int) -> AccountRead:
     seen = Seen()
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
         signed = await _look(client, configuration, seen, most)
-        users = [one async for page in client.users() for one in page.value["users"]]
-    by_id = {one["userId"]: one for one in users}
-    signers = [{one["userId"] for one in study["reports"]} & by_id.keys() for study in signed]
-    documents = [{**one, "users": [by_id[user] for user in ids]} for one, ids in zip(signed, signers, strict=True)]
-    return AccountRead(seen, tuple(users), tuple(documents))
+        return seen, signed, [one async for page in client.users() for one in page.value["users"]]
 
 
 async def count_seen(configuration: Configuration) -> Seen:

@@ -333,8 +333,7 @@ def listen(
 @app.command()
 def setup(
     answers: Annotated[
-        Path | None,
-        typer.Option("--answers", metavar="FILE", help="Settings of the site (TOML), in place of questions."),
+        Path | None, typer.Option("--answers", metavar="FILE", help="Answers (TOML); else asks.")
     ] = None,
     config: Config = None,
 ) -> None:

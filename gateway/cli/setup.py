@@ -26,7 +26,7 @@ from gateway.checks.config import faults
 from gateway.checks.doctor.advice import quoted, strangers
 from gateway.checks.doctor.seen import Seen
 from gateway.checks.doctor.site_file import site_file
-from gateway.checks.online import AccountRead, read_account
+from gateway.checks.online import read_account
 from gateway.cli.check_config import say_check
 from gateway.cli.keys import new_site_key
 from gateway.feed.operator.arguments import Say, counted, wrong
@@ -57,8 +57,6 @@ _SECRETS: Final = {row.key for row in every_row() if row.type == "secret"}
 _SECRET_LINE: Final = re.compile(rf"\b({'|'.join(sorted({one.rpartition('.')[2] for one in _SECRETS}))})\b *=.*")
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Check = Callable[[str], object]
-
 
 async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: Say) -> int:
     """Write settings and keys, check them online, and send a message to an own listener; return the exit code.
@@ -79,12 +77,12 @@ async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: S
     os.environ.update(keys)
     configuration = load(source or Path(os.devnull))
     configure(configuration.settings.log.level, configuration.settings.log.format)
-    account = await read_account(configuration, _STUDIES)
-    for line in _found(account, configuration.site):
+    seen, signed, users = await read_account(configuration, _STUDIES)
+    for line in _found(seen, users, configuration.site):
         say(line)
     if source != config:
-        given = _usual(given if source else _asked(account.seen))
-    text = site_file(given, account.seen, configuration)
+        given = _usual(given if source else _asked(seen))
+    text = site_file(given, seen, configuration)
     for variable, key in keys.items():
         _write(config.with_name(_KEYS[variable][2]), f"{key}\n", say)
     _write(config, text, say)
@@ -94,7 +92,8 @@ async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: S
     if faults(config):
         return await say_check(config, say, say_aside, is_online=False)
     code = await say_check(config, say, say_aside, is_online=True)
-    return max(code, await send_first(load(config), account, say))
+    studies = [decode(one, one["reports"], users) for one in signed]
+    return max(code, await send_first(load(config), studies, say))
 
 
 def _is_set(variable: str) -> bool:
@@ -183,9 +182,8 @@ def _write(path: Path, text: str, say: Say) -> None:
         say(_SECRET_LINE.sub(r"\1 = **********", line))
 
 
-def _found(account: AccountRead, site: Site) -> Iterator[str]:
+def _found(seen: Seen, users: Sequence[Mapping[str, Any]], site: Site) -> Iterator[str]:
     """Yield the facilities, keys of patient numbers and doctors in AutoScribe, with what it does not know of them."""
-    seen = account.seen
     yield f"AutoScribe has, in its first {counted(len(seen.studies), 'study')}:"
     for key, spellings in sorted(seen.facilities.items(), key=lambda one: -one[1].total()):
         known = site.facilities.get(key)
@@ -196,7 +194,7 @@ def _found(account: AccountRead, site: Site) -> Iterator[str]:
         yield f"  {place}: {counted(spellings.total(), 'report')}, {numbers}, time zone: {zone}"
     for customer, count in seen.outside.items():
         yield f"  {customer or 'no express customer'}: {counted(count, 'study')} with an externalPatientId"
-    for user in filter(itemgetter("canCreateReports"), account.users):
+    for user in filter(itemgetter("canCreateReports"), users):
         names = [user.get(part) for part in ("firstName", "middleName", "lastName", "suffix1", "suffix2")]
         yield f"  doctor {' '.join(filter(None, names))}: {user['userId']}, NPI {user.get('npiNumber') or 'not known'}"
 
@@ -209,7 +207,7 @@ def _asked(seen: Seen) -> dict[str, Any]:
     return {"mapping": mapping | {"facilities": tables}}
 
 
-def _filled(place: str, questions: Mapping[str, tuple[str, Check]]) -> dict[str, Any]:
+def _filled(place: str, questions: Mapping[str, tuple[str, Callable[[str], object]]]) -> dict[str, Any]:
     """Ask each question until its answer is right or empty, and return the answers that are not empty."""
     answers: dict[str, Any] = {}
     for key, (words, check) in questions.items():
@@ -239,7 +237,7 @@ def _one_like(pattern: str, such: str, answer: str) -> str:
 
 
 _ORDERS: Final = ", ".join(NAME_ORDERS)
-_OF_A_FACILITY: Final[Mapping[str, tuple[str, Check]]] = {
+_OF_A_FACILITY: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "time_zone": ("time zone, such as America/New_York", time_zone),
     "name_order": (f"order of names: {_ORDERS}", partial(_one_like, "|".join(NAME_ORDERS), f"one of {_ORDERS}")),
     "mrn_namespace": ("namespace of its patient numbers, PID-3.4", str),
@@ -247,13 +245,12 @@ _OF_A_FACILITY: Final[Mapping[str, tuple[str, Check]]] = {
 }
 
 
-async def send_first(configuration: Configuration, account: AccountRead, say: Say) -> int:
+async def send_first(configuration: Configuration, studies: Sequence[Study], say: Say) -> int:
     """Send a message for each receiver to a listener of this process, and return the exit code.
 
     Without a receiver there is one message, by the profile `generic`. Nothing of a message is printed.
     """
     destinations: list[Destination | None] = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    studies = [decode(one, one["reports"], one["users"]) for one in account.signed]
     code = 0
     async with MllpReceiver(port=0) as listener:
         for destination in destinations or [None]:
@@ -293,10 +290,8 @@ async def _sent(report_id: str, made: Preview, name: str, listener: MllpReceiver
         answer = read(await connection.exchange(message))
     code = next((one.field(1) for one in answer.segments if one.name == "MSA"), "no answer")
     broken = judge_message(message)
-    judged = counted(len(broken), "fault") if broken else "no fault"
-    say(
-        f"{name}: ORU^R01 of {report_id} to a listener at {listener.host}:{listener.port}: {code}, {judged} found in it"
-    )
+    where = f"a listener at {listener.host}:{listener.port}"
+    say(f"{name}: ORU^R01 of {report_id} to {where}: {code}, {len(broken) or 'no'} faults found in it")
     for issue in dict.fromkeys((*broken, *(one for one in made.issues if one.severity != "information"))):
         say(f"  {issue.code}: {issue.action}")
     return int(code != "AA" or bool(broken))

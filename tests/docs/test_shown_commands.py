@@ -109,6 +109,7 @@ NOT_RUN: Mapping[str, str] = {
     r"install -m ": "puts the unit file into a folder of the machine",
     r"install -o ": "puts a database of the machine back, for the user of the service",
     r"useradd ": "makes a user of the machine",
+    r"chmod ": "changes a file of the machine",
     r"asg\(\) ": "runs commands as the user of the service, with the secrets of the machine",
     r"python3 -m venv /opt": "installs into the machine; tests/packaging/test_wheel.py does the same in a folder",
     r"(?:/opt/autoscribe-gateway/bin/python -m )?pip install ": "installs into the machine, from a package index",

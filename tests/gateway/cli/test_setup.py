@@ -9,6 +9,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_answers_become_settings_keys_of_their_own_and_a_message_that_is_accepte
     code, out, err = run("--answers", answers(sandbox))
     assert code == 0
     assert re.search(
-        r"^generic: ORU\^R01 of rep_\w+ to a listener at \S+: AA, no fault found in it$", out, re.MULTILINE
+        r"^generic: ORU\^R01 of rep_\w+ to a listener at \S+: AA, no faults found in it$", out, re.MULTILINE
     )
     assert "online: AutoScribe, its PDF store and the database answer as they should" in err
     settings = tomllib.loads(Path("gateway.toml").read_text())
@@ -257,7 +258,7 @@ async def test_each_receiver_gets_a_message_of_its_facilities_and_none_is_sent_b
         text = answers(sandbox, DESTINATION.format(port=receiver.port, facility="Sandbox General Hospital"))
         code, out, err = await asyncio.to_thread(run, "--answers", text)
     assert (code, messages) == (0, []), err
-    assert re.search(r"^ehr: ORU\^R01 of rep_\w+ to a listener at 127\.0\.0\.1:\d+: AA, no fault", out, re.MULTILINE)
+    assert re.search(r"^ehr: ORU\^R01 of rep_\w+ to a listener at 127\.0\.0\.1:\d+: AA, no faults", out, re.MULTILINE)
     assert load(Path("gateway.toml")).settings.destination[0].dry_run
 
 
@@ -270,27 +271,37 @@ def test_a_receiver_of_a_facility_whose_authority_is_not_known_is_a_fault_and_no
     assert "ORU^R01" not in out
 
 
-async def test_what_the_listener_gets_is_the_report_with_the_site_s_own_name_and_numbers(
-    run: Run, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("facility", "more", "number"),
+    [
+        ("Sandbox General Hospital", "", "^^^SBXGEN^MR"),
+        ("Sandbox Mountain Clinic", 'mrn_authority = "receiver"\n', "^^^^MR"),
+    ],
+)
+async def test_what_the_listener_gets_is_the_report_as_the_receiver_would_get_it(
+    run: Run, sandbox: Running, monkeypatch: pytest.MonkeyPatch, facility: str, more: str, number: str
 ) -> None:
     received: list[bytes] = []
-
-    class Kept(MllpReceiver):
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            self.on_message = lambda one: received.append(one.payload)
-
-    monkeypatch.setattr(setup, "MllpReceiver", Kept)
-    more = DESTINATION.format(port=1, facility="Sandbox General Hospital")
-    _, out, _ = await asyncio.to_thread(run, "--answers", answers(sandbox, more))
+    kept = partial(MllpReceiver, on_message=lambda one: received.append(one.payload))
+    monkeypatch.setattr(setup, "MllpReceiver", kept)
+    text = answers(sandbox, DESTINATION.format(port=1, facility=facility) + more)
+    _, out, _ = await asyncio.to_thread(run, "--answers", text)
     [message] = received
     segments = {one.name: one for one in read(message).segments}
-    report = next(
-        one
+    [snapshot] = [
+        one["snapshotMetadata"]
         for reports in sandbox.state.reports.values()
         for one in reports
-        if one["reportId"] in out and one["status"] == "completed"
-    )
+        if one["reportId"] in out
+    ]
+    assert snapshot["facilityName"] == facility
     assert segments["MSH"].field(4) == "CITY"
-    assert segments["PID"].field(3).startswith(f"{report['snapshotMetadata']['mrn']}^^^SBXGEN^MR")
-    assert segments["OBR"].field(7).endswith(("-0500", "-0400"))
+    assert segments["PID"].field(3).split("~")[0] == f"{snapshot['mrn']}{number}"
+    assert bool(re.search(r"[+-]\d{4}$", segments["OBR"].field(7))) is (facility == "Sandbox General Hospital")
+
+
+def test_where_no_report_is_for_a_receiver_it_says_why(run: Run, sandbox: Running) -> None:
+    more = DESTINATION.format(port=1, facility="Sandbox General Hospital") + 'modalities = ["XA"]\n'
+    code, out, _ = run("--answers", answers(sandbox, more))
+    assert code == 1
+    assert "ehr: no message of any signed report: excluded facilities, excluded modalities" in out

@@ -248,7 +248,7 @@ BEFORE = (
     "",
     'accession_keys = ["acc"]\n',
     'accession_keys = ["accesionNumber"]\nplacer_keys = ["order"]\n',
-    'accession_keys = ["old", "acces"]\nnumber_separator = ";"\n',
+    'accession_keys = ["old", "accession2"]\nnumber_separator = ";"\n',
     'number_separator = ";"\n',
     'default_facility = "Mercy East"\n',
 )
