@@ -332,9 +332,7 @@ def listen(
 
 @app.command()
 def setup(
-    answers: Annotated[
-        Path | None, typer.Option("--answers", metavar="FILE", help="Answers (TOML); else asks.")
-    ] = None,
+    answers: Annotated[Path | None, typer.Option("--answers", metavar="FILE", help="Answers (TOML).")] = None,
     config: Config = None,
 ) -> None:
     """Write a site's first settings and keys from AutoScribe and answers, check them, and try a message."""

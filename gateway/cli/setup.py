@@ -14,6 +14,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,17 +38,17 @@ from gateway.runtime import clock
 from gateway.runtime.command_words import CONFIG_VARIABLE
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import configure
-from gateway.runtime.own_file import open_private
+from gateway.runtime.own_file import flush_folder, open_private
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, every_row, load, survey
 from gateway.settings.values import time_zone
 from mappings import decode
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.received import read
+from mappings.issues import WireError
 from mappings.model import Facts, Study
 from mappings.profile import NAME_ORDERS, Site
 
-_STUDIES: Final = 1_000
 _BASE_URL: Final = "AVARA_BASE_URL"
 _API_KEY: Final = "AVARA_API_KEY"
 _SITE_KEY: Final = "GATEWAY_MAPPING__SITE_KEY"
@@ -55,7 +56,6 @@ _SITE_KEY: Final = "GATEWAY_MAPPING__SITE_KEY"
 _KEYS: Final = {_API_KEY: ("upstream", "api_key", "autoscribe.key"), _SITE_KEY: ("mapping", "site_key", "site.key")}
 _SECRETS: Final = {row.key for row in every_row() if row.type == "secret"}
 _SECRET_LINE: Final = re.compile(rf"\b({'|'.join(sorted({one.rpartition('.')[2] for one in _SECRETS}))})\b *=.*")
-_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: Say) -> int:
@@ -77,7 +77,7 @@ async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: S
     os.environ.update(keys)
     configuration = load(source or Path(os.devnull))
     configure(configuration.settings.log.level, configuration.settings.log.format)
-    seen, signed, users = await read_account(configuration, _STUDIES)
+    seen, signed, users = await read_account(configuration, most=1_000)
     for line in _found(seen, users, configuration.site):
         say(line)
     if source != config:
@@ -86,14 +86,12 @@ async def set_up(path: Path | None, answers: Path | None, say: Say, say_aside: S
     for variable, key in keys.items():
         _write(config.with_name(_KEYS[variable][2]), f"{key}\n", say)
     _write(config, text, say)
-    variables = config.with_name("environment")
-    _write(variables, _use_keys(config), say)
-    say(f"a shell uses them after: set -a; . {shlex.quote(str(variables))}; set +a")
+    _write(config.with_name("environment"), _use_keys(config), say)
+    say(f"a shell uses them after: set -a; . {shlex.quote(str(config.with_name('environment')))}; set +a")
     if faults(config):
         return await say_check(config, say, say_aside, is_online=False)
     code = await say_check(config, say, say_aside, is_online=True)
-    studies = [decode(one, one["reports"], users) for one in signed]
-    return max(code, await send_first(load(config), studies, say))
+    return max(code, await send_first(load(config), list(_decoded(signed, users)), say))
 
 
 def _is_set(variable: str) -> bool:
@@ -166,8 +164,7 @@ def _write(path: Path, text: str, say: Say) -> None:
         if not path.exists():
             with os.fdopen(open_private(path, os.O_WRONLY | os.O_EXCL), "w", encoding="utf-8") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            flush_folder(path)
             say(f"written: {path}{', a secret: keep a copy where you keep secrets' if path.suffix == '.key' else ''}")
             return
         before = path.read_text("utf-8-sig").splitlines()
@@ -193,17 +190,18 @@ def _found(seen: Seen, users: Sequence[Mapping[str, Any]], site: Site) -> Iterat
         numbers = f"{seen.numbers[key]} with an MRN (authority: {whose})"
         yield f"  {place}: {counted(spellings.total(), 'report')}, {numbers}, time zone: {zone}"
     for customer, count in seen.outside.items():
-        yield f"  {customer or 'no express customer'}: {counted(count, 'study')} with an externalPatientId"
+        yield f"  express customer {quoted(customer)}: {counted(count, 'study')} with an externalPatientId"
     for user in filter(itemgetter("canCreateReports"), users):
         names = [user.get(part) for part in ("firstName", "middleName", "lastName", "suffix1", "suffix2")]
-        yield f"  doctor {' '.join(filter(None, names))}: {user['userId']}, NPI {user.get('npiNumber') or 'not known'}"
+        name, npi = " ".join(filter(None, names)), user.get("npiNumber") or "not known"
+        yield f"  doctor {user['userId']} {quoted(name)}, NPI {quoted(npi)}"
 
 
 def _asked(seen: Seen) -> dict[str, Any]:
     """Ask what only the site knows, and return the answers; an empty one is not known, and not written."""
     mapping = _filled("", {"sending_facility": ("name of your site in messages, MSH-4", str)})
     answered = {name: _filled(f"{name}: ", _OF_A_FACILITY) for name, _ in strangers(seen, Site())}
-    tables = [{"name": name, "name_order": "marked_only"} | one for name, one in answered.items() if one]
+    tables = [{"name": name} | one for name, one in answered.items() if one]
     return {"mapping": mapping | {"facilities": tables}}
 
 
@@ -245,6 +243,12 @@ _OF_A_FACILITY: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
 }
 
 
+def _decoded(signed: Sequence[Mapping[str, Any]], users: Sequence[Mapping[str, Any]]) -> Iterator[Study]:
+    for study in signed:
+        with suppress(WireError):
+            yield decode(study, study["reports"], users)
+
+
 async def send_first(configuration: Configuration, studies: Sequence[Study], say: Say) -> int:
     """Send a message for each receiver to a listener of this process, and return the exit code.
 
@@ -275,7 +279,7 @@ def _first_message(studies: Sequence[Study], site: Site, destination: Destinatio
             made = preview(asked, own, receiver, clock.now())
             reason = next((f"held {one.code}" for one in made.against if one.severity == "error"), "")
             if destination is not None:
-                state = delivery(asked, made, replace(destination, start=_EVER))
+                state = delivery(asked, made, replace(destination, start=datetime.min.replace(tzinfo=UTC)))
                 reason = "" if state.state in {"queued", "recorded"} else f"{state.state} {state.reason}".strip()
             if made.messages and not reason:
                 return report.report_id, made

@@ -20,10 +20,7 @@ _HEAD: Final = """\
 # Settings of this site, by `autoscribe-gateway setup`. docs/reference/settings.md has all others, with their defaults.
 # Secrets are in files of their own, which the file `environment` names.
 """
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SENTENCE: Final = re.compile(r"(?:[^.;]|[.;](?! ))+")
-_FACILITIES: Final = "mapping.facilities"
-_UNSPLIT: Final = {"name_order": "marked_only"}
 _DESCRIBED: Final = {row.key: one[0].rstrip(".") for row in every_row() if (one := _SENTENCE.match(row.description))}
 # Why a key of `[[mapping.facilities]]` is there, as the descriptions say of all other settings
 _WHY: Final = {
@@ -61,8 +58,8 @@ def _facilities(tables: list[dict[str, Any]], found: Iterable[str]) -> Iterator[
     before: list[str] = []
     named = {exact(name) for table in tables for name in (table["name"], *table.get("aliases", ()))}
     for answered in [*tables, *({"name": name} for name in found if exact(name) not in named)]:
-        table = _UNSPLIT | answered
-        lines = [_line(_FACILITIES, _key(key), _value(value)) for key, value in table.items() if key != "name"]
+        table = {"name_order": "marked_only"} | answered
+        lines = [_line("mapping.facilities", _key(key), _value(value)) for key, value in table.items() if key != "name"]
         yield facility_table(table["name"], lines, table.keys()) + alias_hint(table["name"], before)
         before += [table["name"], *table.get("aliases", ())]
 
@@ -94,12 +91,12 @@ def _is_table(value: Any) -> bool:
 
 def _line(path: str, key: str, value: str) -> str:
     """Return a setting with its reason as a comment: the first sentence of its description."""
-    why = _WHY.get(key, "") if path == _FACILITIES else _DESCRIBED.get(f"{path}.{key}", "")
+    why = _WHY.get(key, "") if path == "mapping.facilities" else _DESCRIBED.get(f"{path}.{key}", "")
     return f"{key} = {value}" + (f"   # {why}" if why else "")
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else quoted(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else quoted(key)
 
 
 def _value(value: Any) -> str:

@@ -7,8 +7,11 @@ import io
 import os
 import re
 import stat
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -123,9 +126,9 @@ def test_what_autoscribe_has_and_does_not_know_is_shown(run: Run, sandbox: Runni
     _, out, _ = run("--answers", answers(sandbox))
     assert re.search(r'facility "Sandbox General Hospital": \d+ reports, \d+ with an MRN \(authority: SBXGEN\)', out)
     assert re.search(r'facility "Sandbox Mountain Clinic": .*\(authority: not known\), time zone: not known', out)
-    assert re.search(r"cus_\w{32}: \d+ stud(y|ies) with an externalPatientId", out)
-    assert re.search(r"doctor Rhea Ann Diologist MD FACR: usr_\w{32}, NPI \d{10}", out)
-    assert "doctor Petra Withoutnpi" in out and "NPI not known" in out
+    assert re.search(r'express customer "cus_\w{32}": \d+ stud(y|ies) with an externalPatientId', out)
+    assert re.search(r'doctor usr_\w{32} "Rhea Ann Diologist MD FACR", NPI "\d{10}"', out)
+    assert '"Petra Withoutnpi", NPI "not known"' in out
 
 
 def test_no_secret_is_printed_or_written_anywhere_but_in_its_own_file(run: Run, sandbox: Running) -> None:
@@ -196,6 +199,26 @@ def test_without_answers_it_asks_and_asks_again_what_it_cannot_read(run: Run, sa
     assert sorted(one["name"] for one in tables) == [one.name for one in first]
     assert f"AVARA_BASE_URL={sandbox.url}" in Path("environment").read_text()
     assert Path("gateway.toml").read_text().count("# time_zone: not known") == len(tables) - 1
+
+
+@pytest.mark.timeout(60)
+def test_on_a_terminal_the_key_is_not_shown(folder: Path, sandbox: Running) -> None:
+    ours, theirs = os.openpty()
+    command, env = [sys.executable, "-m", "gateway", "setup"], {"PATH": "/usr/bin:/bin", "AVARA_BASE_URL": sandbox.url}
+    shown = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True) as one:
+        os.close(theirs)
+        with suppress(OSError):  # the terminal ends with the command
+            while piece := os.read(ours, 65_536):
+                shown += piece
+                if shown.endswith(b"study scope All: "):
+                    os.write(ours, f"{API_KEY}\n".encode())
+                elif shown.endswith(b"(Enter: not known): "):
+                    os.write(ours, b"\n")
+    os.close(ours)
+    assert one.returncode == 0, shown.decode()
+    assert API_KEY.encode() not in shown
+    assert (folder / "autoscribe.key").read_text() == f"{API_KEY}\n"
 
 
 def test_a_key_of_the_environment_is_used_and_not_copied(run: Run, sandbox: Running) -> None:
