@@ -294,8 +294,9 @@ async def _sent(report_id: str, made: Preview, name: str, listener: MllpReceiver
         answer = read(await connection.exchange(message))
     code = next((one.field(1) for one in answer.segments if one.name == "MSA"), "no answer")
     broken = judge_message(message)
-    where = f"a listener at {listener.host}:{listener.port}"
-    say(f"{name}: ORU^R01 of {report_id} to {where}: {code}, {len(broken) or 'no'} faults found in it")
-    for issue in dict.fromkeys((*broken, *(one for one in made.issues if one.severity != "information"))):
-        say(f"  {issue.code}: {issue.action}")
+    found = f"{code}, {len(broken) or 'no'} faults found"
+    say(f"{name}: ORU^R01 of {report_id} to a listener at port {listener.port}: {found}")
+    noted = [*broken, *(one for one in made.issues if one.severity != "information")]
+    for line in dict.fromkeys(f"  {one.code}: {one.action}" for one in noted):
+        say(line)
     return int(code != "AA" or bool(broken))
