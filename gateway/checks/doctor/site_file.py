@@ -1,7 +1,6 @@
 """Write a site's settings file: what was answered, each with its reason; what is not known stands as a comment.
 
-https://toml.io/en/v1.0.0; decisions D11, D14, D15. AutoScribe knows no time zone and no authority of a number, so
-none is written that nobody answered.
+https://toml.io/en/v1.0.0; decisions D11, D14, D15. AutoScribe knows no time zone and no authority: none is guessed.
 """
 
 from __future__ import annotations
