@@ -93,10 +93,11 @@ sbom: install ## write dist/sbom.cdx.json: every package of the gateway, with ve
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json
 
-wheel: ## write dist/autoscribe_gateway-<version>-py3-none-any.whl
+wheel: ## write dist/autoscribe_gateway-<version>-py3-none-any.whl, and dist/constraints.txt: the versions of the lock
 	$(PYTHON) -m venv build/tools
 	build/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock
 	build/tools/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > dist/constraints.txt
 
 dictionaries: install ## write new dictionaries for compressing rows, from invented studies; released ones never change
 	PYTHONPATH=tests $(BIN)/python tests/dictionaries/train.py

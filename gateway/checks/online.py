@@ -64,6 +64,18 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
         yield finding
 
 
+async def read_account(configuration: Configuration, most: int) -> tuple[Seen, list[Json], list[Json]]:
+    """Return counts of the first `most` studies, the signed ones of the first hundred with `reports`, and all users.
+
+    Raises:
+        UpstreamError: AutoScribe cannot be read.
+    """
+    seen = Seen()
+    async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
+        signed = await _look(client, configuration, seen, most)
+        return seen, signed, [one async for page in client.users() for one in page.value["users"]]
+
+
 async def count_seen(configuration: Configuration) -> Seen:
     """Count the data of the first studies in AutoScribe, a hundred at most, with the reports of signed ones.
 
@@ -72,10 +84,20 @@ async def count_seen(configuration: Configuration) -> Seen:
     seen = Seen()
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
         with contextlib.suppress(UpstreamError):
-            for study in (await _studies(client, _READ))[:_READ]:
-                if study.get("studyType") != "external":
-                    seen.look_at(study, await _reports(client, study), configuration.site)
+            await _look(client, configuration, seen, _READ)
     return seen
+
+
+async def _look(client: UpstreamClient, configuration: Configuration, seen: Seen, most: int) -> list[Json]:
+    """Count the first studies, and return those of the first hundred that have a signed report, with their reports."""
+    signed: list[Json] = []
+    for number, study in enumerate((await _studies(client, most))[:most]):
+        if study.get("studyType") != "external":
+            reports: Any = await _reports(client, study) if number < _READ else []
+            seen.look_at(study, reports, configuration.site)
+            if reports:
+                signed.append({**study, "reports": reports["reports"]})
+    return signed
 
 
 async def _reports(client: UpstreamClient, study: Json) -> Any:

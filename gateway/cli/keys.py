@@ -34,6 +34,11 @@ def keys_site(
     ] = 1,
 ) -> None:
     """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
+    print(new_site_key(number))
+
+
+def new_site_key(number: int = 1) -> str:
+    """Return a new site key of this version."""
     import secrets
 
-    print(f"v{number}.{secrets.token_hex(32)}")
+    return f"v{number}.{secrets.token_hex(32)}"

@@ -330,6 +330,17 @@ def listen(
     sys.exit(_run(run_listen(MllpReceiver(host, port, ack, out, reply_to=address))))
 
 
+@app.command()
+def setup(
+    answers: Annotated[Path | None, typer.Option("--answers", metavar="FILE", help="Answers (TOML).")] = None,
+    config: Config = None,
+) -> None:
+    """Write a site's first settings and keys from AutoScribe and answers, check them, and try a message."""
+    from gateway.cli.setup import set_up
+
+    sys.exit(_run(set_up(config, answers, print, _say_aside)))
+
+
 @app.command("check-config")
 def check_config(
     config: Config = None,

@@ -1,14 +1,15 @@
 """Suggest settings from AutoScribe's data: notes with counts, and TOML text to paste.
 
-https://toml.io/en/v1.0.0#string (quoting); decisions D9, D11, D14, D23. Similar names are only hints for a person: the
-text to paste never gives a facility the MRN authority of another, or a procedure a code.
+https://toml.io/en/v1.0.0#string (quoting); decisions D9, D11, D14, D18, D23. Similar names are only hints for a person:
+the text to paste never gives a facility the MRN authority of another, or a procedure a code. What would give a study
+more order groups, two studies one number, or two people one record, stands in it as a comment with the reason.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -29,17 +30,18 @@ _OFTEN: Final = 2
 # `[mapping]` setting -> pattern of metadata keys that usually hold such numbers
 _NUMBERS: Final = {
     "accession_keys": re.compile(r"accession|(?<![a-z])acc(?![a-z])", re.IGNORECASE),
-    "placer_keys": re.compile(r"placer|order.?(?:no|num|id)|^order$", re.IGNORECASE),
+    "placer_keys": re.compile(r"placer|order.?(?:no|num|number|id|identifier)(?![a-z])|^order$", re.IGNORECASE),
 }
-_TABLE: Final = """\
-[[mapping.facilities]]
-name = {name}
-name_order = "marked_only"          # or given_family, given_two_families, family_given: how names without a comma are
-# time_zone = "America/New_York"    # without it only dates are sent
-# mrn_system = "urn:oid:1.2.3"      # whose numbers its MRNs are: without these two, reports may be held
-# mrn_namespace = "MERCY"
+_NO_NUMBERS: Final = re.compile(r"date|time|status|type|note|site|location", re.IGNORECASE)
+_NOT_KNOWN: Final = {
+    "time_zone": "not known, so only dates are sent. Write its IANA name, such as America/New_York",
+    "mrn_namespace": "not known whose its patient numbers are: no patient is linked, and reports may be held. Write\n"
+    "#   mrn_system, too. Not those of another facility that has numbers of its own: equal ones would be one person",
+}
+_ALIAS: Final = """\
+# Or, if it is {known} in another spelling, in the table of that: aliases = [{name}]
+#   Not if both give out patient numbers of their own: equal numbers would become one person
 """
-_ALIAS: Final = "# Or, if it is {known} in another spelling, in the table of that: aliases = [{name}]\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _written(spellings: Counter[str]) -> str:
     return min(spellings, key=lambda one: (-spellings[one], one))
 
 
-def _strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
+def strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
     """List the facilities that no table names, with their counts, most frequent first."""
     unknown = {key: names for key, names in seen.facilities.items() if key and key not in site.facilities}
     found = [(_written(names), names.total()) for names in unknown.values()]
@@ -115,11 +117,11 @@ def _names(site: Site) -> list[str]:
 
 
 def _facilities(seen: Seen, site: Site) -> Iterator[str]:
-    strangers = _strangers(seen, site)
-    for name, count in strangers[:MOST]:
+    unknown = strangers(seen, site)
+    for name, count in unknown[:MOST]:
         meant = _meant(name, _names(site))
         yield f"facility {_shown(name)} is in no [[mapping.facilities]], and named {_times(count)}{meant}"
-    yield from _more(len(strangers), "facilities are in no [[mapping.facilities]]")
+    yield from _more(len(unknown), "facilities are in no [[mapping.facilities]]")
     if "" in seen.facilities and site.default_facility is None:
         yield f"no facility is named {_times(seen.facilities[''].total())}, and there is no default_facility"
 
@@ -160,15 +162,30 @@ def _metadata(seen: Seen, site: Site) -> Iterator[str]:
 
 
 def _keys(seen: Seen, site: Site) -> Iterator[str]:
-    """Yield corrected settings of metadata keys: misspelt keys fixed, new keys added."""
+    """Yield corrected settings of metadata keys; a key that could multiply or merge orders only as a comment."""
     free, told = _free(seen, site), _used(site)
     for setting, is_one in _NUMBERS.items():
-        kept = [key if key in seen.metadata_keys else _like(key, free) for key in told[setting]]
-        new = [key for key in free if is_one.search(key)]
-        wanted = list(dict.fromkeys(filter(None, (*kept, *new))))
+        live = list(told[setting])
+        meant = {like: key for key in live if key not in seen.metadata_keys and (like := _like(key, free))}
+        new = [key for key in free if is_one.search(key) and not _NO_NUMBERS.search(key)]
+        wanted = [key for key in dict.fromkeys((*meant, *new)) if is_writable(key)]
         free = [key for key in free if key not in wanted]
-        if wanted and wanted != list(told[setting]) and all(map(_is_writable, wanted)):
-            yield f"{setting} = [{', '.join(map(quoted, wanted))}]"
+        for key in wanted:
+            if reason := _danger(key, [one for one in live if one != meant.get(key)], seen):
+                yield f"# {setting}: {quoted(key)} is not pasted: {reason}"
+            else:
+                live = [key]
+        if live != list(told[setting]):
+            yield f"{setting} = [{', '.join(map(quoted, live))}]"
+
+
+def _danger(key: str, beside: list[str], seen: Seen) -> str:
+    """Return the reason not to paste a key beside others; empty if each study keeps one order group of its own."""
+    if key in seen.shared:
+        return "two studies have one value there, and their results would have one order number"
+    if key in seen.several:
+        return "a value holds number_separator, and each of its numbers would make an order group"
+    return "a study with a number under it and another key would have two order groups" if beside else ""
 
 
 def _modalities(seen: Seen) -> Iterator[str]:
@@ -206,15 +223,25 @@ def _procedures(seen: Seen, site: Site) -> Iterator[str]:
 def _tables(seen: Seen, site: Site) -> Iterator[str]:
     if site.default_facility is not None:
         return  # a table without an MRN authority would override that of the default facility (D11)
-    for name, _ in _strangers(seen, site)[:MOST]:
-        if _is_writable(name):
-            like = _like(name, _names(site))
-            yield _TABLE.format(name=quoted(name)) + (
-                _ALIAS.format(known=quoted(like), name=quoted(name)) if like else ""
-            )
+    for name, _ in strangers(seen, site)[:MOST]:
+        if is_writable(name):
+            yield facility_table(name) + alias_hint(name, _names(site))
 
 
-def _is_writable(name: str) -> bool:
+def facility_table(name: str, lines: Sequence[str] = (), said: Container[str] = ()) -> str:
+    """Return a `[[mapping.facilities]]` table: `lines` with the keys `said`, and comments on what is not known."""
+    order = 'name_order = "marked_only"   # or given_family, given_two_families, family_given: names without a comma'
+    head = ["[[mapping.facilities]]", f"name = {quoted(name)}", *([] if "name_order" in said else [order]), *lines]
+    return "\n".join([*head, *(f"# {key}: {why}" for key, why in _NOT_KNOWN.items() if key not in said)]) + "\n"
+
+
+def alias_hint(name: str, known: Iterable[str]) -> str:
+    """Return a comment on a known facility with a similar name; empty if there is none."""
+    like = _like(name, known)
+    return _ALIAS.format(known=quoted(like), name=quoted(name)) if like else ""
+
+
+def is_writable(name: str) -> bool:
     """True if the settings can hold the name: not empty, no outer white space, no lone surrogate."""
     return bool(name) and name == name.strip() and not any("\ud800" <= one <= "\udfff" for one in name)
 

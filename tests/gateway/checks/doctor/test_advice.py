@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.examined import examined, said
-from fakes.turned import mapped
+from fakes.turned import AT, mapped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,10 @@ from gateway.checks import config
 from gateway.checks.doctor.advice import MOST, Advice, advice, quoted
 from gateway.checks.doctor.seen import Seen
 from gateway.settings import Configuration, load
-from mappings.profile import exact
+from mappings import decode, to_fhir, to_oru
+from mappings.hl7v2.oru_r01 import filler_order_numbers
+from mappings.model import Cause, Facts
+from mappings.profile import exact, receiver
 
 MAPPING = """\
 [auth]
@@ -33,6 +36,7 @@ name_order = "given_family"
 mrn_system = "urn:oid:1.2.3"
 mrn_namespace = "MERCY"
 """
+TWO_GROUPS = "a study with a number under it and another key would have two order groups"
 DESTINATION = """
 [[destination]]
 name = "ehr"
@@ -63,7 +67,8 @@ def advised(configuration: Configuration, *studies) -> Advice:
 
 def pasted(site, given: Advice, keys: str = "", tables: str = "") -> tuple[list[str], Configuration]:
     """The settings with what is to be pasted in its place."""
-    kept = [line for line in keys.splitlines() if line.split(" = ")[0] not in given.paste]
+    replaced = {line.split(" = ")[0] for line in given.keys}
+    kept = [line for line in keys.splitlines() if line.split(" = ")[0] not in replaced]
     return site("\n".join((*kept, *given.keys)) + "\n", tables + "\n".join(given.tables))
 
 
@@ -123,14 +128,38 @@ def test_a_misspelt_key_of_metadata_is_put_right_and_one_that_no_study_has_is_to
         'accession_keys: no study has the metadata key "accesionNumber"; did you mean "accessionNumber"?'
     )
     assert given.notes[1] == 'accession_keys: no study has the metadata key "old"'
+    assert given.keys == (f'# accession_keys: "accessionNumber" is not pasted: {TWO_GROUPS}',)
+    given = advised(site('accession_keys = ["accesionNumber"]\n')[1], said({}, metadata={"accessionNumber": "1"}))
     assert given.keys == ('accession_keys = ["accessionNumber"]',)
     assert pasted(site, given, keys)[1].site.accession_keys == ("accessionNumber",)
 
 
-def test_a_key_is_proposed_for_one_setting_alone_and_those_that_are_good_stay(site):
+def test_a_key_is_proposed_for_one_setting_alone_and_beside_a_good_one_only_as_a_comment(site):
     _, configuration = site('accession_keys = ["acc"]\n')
     given = advised(configuration, said({}, metadata={"acc": "1", "placerAccession": "2", "border": "3"}))
-    assert given.keys == ('accession_keys = ["acc", "placerAccession"]',)
+    assert given.keys == (f'# accession_keys: "placerAccession" is not pasted: {TWO_GROUPS}',)
+    assert pasted(site, given, 'accession_keys = ["acc"]\n')[1].site.accession_keys == ("acc",)
+
+
+def test_of_two_new_keys_the_more_frequent_is_pasted_and_the_other_is_a_comment(site):
+    _, configuration = site()
+    studies = [said({}, metadata={"acc": "1", "accession": "2"}), said({}, metadata={"accession": "3"})]
+    comment, live = advised(configuration, *studies).keys
+    assert (comment, live) == (f'# accession_keys: "acc" is not pasted: {TWO_GROUPS}', 'accession_keys = ["accession"]')
+
+
+def test_a_key_with_one_value_in_two_studies_or_several_numbers_in_one_is_a_comment_with_the_reason(site):
+    _, configuration = site()
+    [shared] = advised(configuration, *[said({}, metadata={"accession": "1"})] * 2).keys
+    assert shared.startswith('# accession_keys: "accession" is not pasted: two studies have one value there')
+    _, configuration = site('number_separator = ";"\n')
+    [several] = advised(configuration, said({}, metadata={"accession": "1;2"})).keys
+    assert several.startswith('# accession_keys: "accession" is not pasted: a value holds number_separator')
+
+
+@pytest.mark.parametrize("key", ["accessionDate", "orderNotes", "order_status", "placerSite"])
+def test_a_key_beside_the_numbers_is_not_taken_for_one(site, key):
+    assert advised(site()[1], said({}, metadata={key: "1"})).keys == ()
 
 
 def test_names_that_are_not_split_are_told_by_facility_with_why(site):
@@ -204,7 +233,69 @@ def test_whatever_autoscribe_has_what_is_to_be_pasted_is_accepted_and_leaves_not
     given_once = advised(configuration, *studies)
     faults, after = pasted(site, given_once)
     assert faults == []
-    assert advised(after, *studies).paste == ""
+    assert [line for line in advised(after, *studies).paste.splitlines() if line and line[0] != "#"] == []
+
+
+SNAPSHOTS = st.fixed_dictionaries(
+    {"mrn": st.sampled_from(["100234", "100235"]), "patientName": st.just("Lee, Ann")},
+    optional={"facilityName": st.sampled_from(["Lakeside", "Lakesid", "Mercy East", "Mercy Eest"])},
+)
+METADATA = st.dictionaries(
+    st.sampled_from(["accession", "acc", "accessionNumber", "placerAccession", "order", "orderNo", "placer", "old"]),
+    st.sampled_from(["A1", "A2", "A3", "A4", "A1;A2", ""]),
+)
+BEFORE = (
+    "",
+    'accession_keys = ["acc"]\n',
+    'accession_keys = ["accesionNumber"]\nplacer_keys = ["order"]\n',
+    'accession_keys = ["old", "accession2"]\nnumber_separator = ";"\n',
+    'number_separator = ";"\n',
+    'default_facility = "Mercy East"\n',
+)
+
+
+def filed(configuration: Configuration, accounts) -> tuple[list[int], list[str], list[tuple[str, ...]]]:
+    """Number of order groups, patient, and order numbers of each study, for a receiver that files by accession."""
+    profile, groups, patients, numbers = replace(receiver("generic"), accession_field="3"), [], [], []
+    for study in (decode(*one) for one in accounts):
+        cause = Cause(study.reports[0].report_id)
+        made = to_oru(study, cause, configuration.site, profile, Facts(), control_id="1", at=AT)
+        groups.append(made.output.count(b"\rOBR|"))
+        numbers.append(filler_order_numbers(study, cause, configuration.site, profile))
+        patients += {
+            one["id"] for one in to_fhir(study, configuration.site, Facts()).output if one["resourceType"] == "Patient"
+        }
+    return groups, patients, numbers
+
+
+@pytest.mark.full
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(
+    accounts=st.lists(st.tuples(SNAPSHOTS, METADATA), min_size=1, max_size=4),
+    keys=st.sampled_from(BEFORE),
+    tables=st.sampled_from(["", DESTINATION.replace('"ehr"', '"ehr"\nmrn_authority = "receiver"')]),
+)
+def test_whatever_is_pasted_multiplies_no_order_group_and_merges_no_people(site, accounts, keys, tables):
+    """Each paste of check-config, all at once: no study gets more groups, no two studies one patient or one number."""
+    studies = [
+        said(snapshot, metadata=metadata, studyId=f"stu_{number:032x}", studyInstanceUid=f"1.2.{number}")
+        for number, (snapshot, metadata) in enumerate(accounts, 1)
+    ]
+    studies = [(study, {**reports, "studyId": study["studyId"]}) for study, reports in studies]
+    for study, reports in studies:
+        reports["studyInstanceUid"] = study["studyInstanceUid"]
+        for report in reports["reports"]:
+            report["studyId"] = study["studyId"]
+    _, before = site(keys, tables)
+    faults, after = pasted(site, advised(before, *studies), keys, tables)
+    assert [one for one in faults if "mrn_namespace" not in one] == []
+    (groups, patients, numbers), (groups_after, patients_after, numbers_after) = (
+        filed(before, studies),
+        filed(after, studies),
+    )
+    assert all(now <= then for then, now in zip(groups, groups_after, strict=True)), after.site.accession_keys
+    assert len(set(patients_after)) >= len(set(patients))
+    assert len(set(numbers_after)) >= len(set(numbers))
 
 
 def test_a_name_that_no_file_can_hold_is_told_and_not_pasted(site):
