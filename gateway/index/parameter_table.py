@@ -192,6 +192,16 @@ _OF_TYPE: Final = {
         _date("recorded", "recorded", PRESENCE, narrows=True),
     ),
 }
+# Offered only where the settings ask for it: it reads a table of words
+CONTENT: Final = Parameter(
+    "DiagnosticReport",
+    "_content",
+    "string",
+    (),
+    _R4.format(type="Resource", name="content"),
+    "Words of the report's text, with its addenda: all of them occur; a phrase stands in quotes. Case and accents do "
+    "not count, endings do.",
+)
 # Type -> parameter -> what it finds
 _FINDS: Final = {
     "Resource": {

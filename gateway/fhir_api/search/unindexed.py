@@ -14,6 +14,7 @@ from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.parameter import Parameter
+from gateway.index.parameter_table import CONTENT
 from gateway.index.route import find
 from gateway.store.database.engine import Engine
 from gateway.store.database.facts import INDEX, INDEX_REVISION, value_of
@@ -49,7 +50,11 @@ def _of_types(query: Query) -> Iterator[str]:
 
 def _of_parameters(query: Query) -> Iterator[str]:
     for name, _ in query.used:
-        if name.partition(":")[0] in RESULT_PARAMETERS or (route := find(query.resource_type, name)) is None:
+        if (
+            name == CONTENT.name
+            or name.partition(":")[0] in RESULT_PARAMETERS
+            or (route := find(query.resource_type, name)) is None
+        ):
             continue
         followed = (step.reference for step in route.steps)
         if any(map(_is_changed, (*route.parameters, *followed))):
