@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html#content; the naive search folds and compares
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import sqlite3
@@ -19,6 +20,8 @@ from fakes.store import made, rows, write
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.report_words import said_by
 from gateway.index.search_value import Circumstances
+from gateway.ingest.housekeeping import keep_words
+from gateway.runtime.loops import alongside
 from gateway.runtime.request_errors import NotSupported
 from gateway.store.database.engine import ask_each
 from gateway.store.studies import search, search_plan
@@ -111,6 +114,14 @@ async def test_what_was_stored_before_is_filled_in_and_until_then_the_words_are_
     await catch_all_up(engine)
     assert await are_complete(engine)
     assert await found(engine, "word0,word7,newer") == ["0", "7", "new"]
+
+
+async def test_the_service_fills_them_in_by_itself(engine):
+    await write(engine, report("a", "word", words=None))
+    async with asyncio.timeout(30), alongside([keep_words(engine, has_words=True)]):
+        while not await are_complete(engine):
+            await asyncio.sleep(0.01)
+    assert await found(engine, "word") == ["a"]
 
 
 async def test_a_report_that_changes_while_it_is_filled_in_has_its_newest_words(engine):
