@@ -193,16 +193,21 @@ def _resource(row: Served, canonical: str, *, has_words: bool) -> dict[str, Any]
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )
     made["documentation"] += f" Keys of _sort: {', '.join(sort_keys_of(kind))}."
-    made["operation"] = [
+    made["operation"] = _operations(kind, canonical)
+    return {key: value for key, value in made.items() if value != []}
+
+
+def _operations(kind: str, canonical: str) -> list[dict[str, str]]:
+    return [
         {"name": one.name, "definition": one.url(canonical), "documentation": one.documentation}
         for one in OPERATIONS
         if kind in one.resource_types
     ]
-    return {key: value for key, value in made.items() if value != []}
 
 
 def _definitions(row: Served) -> dict[str, Any]:
     """Build the entry of a definition type, such as CodeSystem: read and search, without versions."""
+    operations = _operations(row.resource_type, "")  # which are R4's
     return {
         "type": row.resource_type,
         "documentation": f"Ids: {row.ids}. {row.documentation}",
@@ -213,6 +218,7 @@ def _definitions(row: Served) -> dict[str, Any]:
             {"name": name, "type": kind, "definition": _R4 + end}
             for name, (kind, end, _) in SEARCHED_DEFINITIONS[row.resource_type].items()
         ],
+        **({"operation": operations} if operations else {}),
     }
 
 

@@ -20,9 +20,9 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.facts import INDEX, INDEX_REVISION, value_of
 
 # What the newest `INDEX_REVISION` changed: types of resources that were not made before, or of fewer occasions, and
-# parameters, as (type, name), whose values the mappings or the index changed. Nothing since release 1.0.0
+# parameters, as (type, name), whose values the mappings or the index changed. Release 1.0.0 has "1"
 _NEW_TYPES: Final[frozenset[str]] = frozenset()
-_CHANGED: Final[frozenset[tuple[str, str]]] = frozenset()
+_CHANGED: Final[frozenset[tuple[str, str]]] = frozenset({("Patient", "active")})
 _DIAGNOSTICS: Final = "{} may find too little or too much of what an older release stored, until rerender has run"
 # Databases that are indexed by this release throughout, as they then stay
 _CURRENT: Final[WeakSet[Engine]] = WeakSet()
