@@ -42,7 +42,7 @@ from gateway.fhir_api.ops.routes import Ops, RenderedMetrics
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, order_days, pipeline_of
 from gateway.ingest.control_queue import ControlWork
-from gateway.ingest.housekeeping import Tidying
+from gateway.ingest.housekeeping import Tidying, keep_words
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.pipeline import TRUST
@@ -239,6 +239,7 @@ def _facade(
         public_url=settings.server.public_url,
         keeps_pdfs=settings.pdf.ingest == "fetch",
         claims_us_core=settings.fhir.claim_us_core,
+        has_words=settings.fhir.content_search,
         destinations=routes_of(configuration).destinations,
     )
 
@@ -310,6 +311,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine, lease)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
+        loops.append(keep_words(engine, has_words=configuration.settings.fhir.content_search))
         orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()
         if configuration.settings.source:

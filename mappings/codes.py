@@ -10,6 +10,8 @@ from typing import Final
 # Code systems of the standards (https://hl7.org/fhir/R4/terminologies-systems.html)
 LOINC: Final = "http://loinc.org"
 UCUM: Final = "http://unitsofmeasure.org"
+ENDPOINT_CONNECTION: Final = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
+ENDPOINT_PAYLOAD: Final = "http://terminology.hl7.org/CodeSystem/endpoint-payload-type"
 DICOM_DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
 DICOM_UID: Final = "urn:dicom:uid"
 OID: Final = "urn:ietf:rfc:3986"

@@ -49,6 +49,7 @@ class SegmentTable:
 
 
 _UID: Final = "observation: study instance UID, where the receiver's `uid` is `obx113014` or `both`"
+_VIEWER: Final = "observation: address of the viewer, where the receiver's `viewer` is `rp`"
 _VITALS: Final = "observation: height and weight, where the receiver's `vitals` is `on`"
 _DOCUMENT: Final = "observation: the PDF, where the receiver's `pdf` is not `none`"
 SEGMENTS: Final = (
@@ -62,6 +63,7 @@ SEGMENTS: Final = (
     SegmentTable("OBX", "observation: the report, line by line", obx, obx.OBX, "HL7 v2.5.1 §7.4.2"),
     SegmentTable("OBX", _VITALS, obx_vitals, obx_vitals.VITAL, "HL7 v2.5.1 §7.4.2", "VITAL", "8302-2"),
     SegmentTable("OBX", _UID, obx_uid, obx_uid.UID, "HL7 v2.5.1 §7.4.2", "UID", "113014"),
+    SegmentTable("OBX", _VIEWER, obx_uid, obx_uid.VIEWER, "HL7 v2.5.1 §7.4.2", "VIEWER", "113014 RP"),
     SegmentTable("OBX", _DOCUMENT, obx_pdf, obx_pdf.PDF, "HL7 v2.5.1 §7.4.2", "PDF", "PDF"),
     SegmentTable("ZDS", "study instance UID (IHE)", zds, zds.ZDS, "IHE RAD TF-2 Table 4.4-6"),
 )
@@ -97,6 +99,8 @@ _ROWS: Final = {
     "OBX(8302-2)-6": "their unit, in UCUM",
     "OBX(113014)-1": "counts all OBX of an order from 1",
     "OBX(113014)-2": "the receiver's `uid_type`",
+    "OBX(113014 RP)-1": "counts all OBX of an order from 1",
+    "OBX(113014 RP)-5": "the facility's `viewer` with the study instance UID or the accession number in it, as RP",
     "OBX(PDF)-1": "counts all OBX of an order from 1",
     "OBX(PDF)-2": "the receiver's `pdf`, table 0125: ED or RP",
     "OBX(PDF)-4": "counts on from the report's",
@@ -120,6 +124,7 @@ _ALWAYS: Final = frozenset(
             "OBX-5",
         ),
         *("OBX(8302-2)-1", "OBX(8302-2)-5", "OBX(8302-2)-6", "OBX(113014)-1", "OBX(113014)-2", "OBX(113014)-5"),
+        *("OBX(113014 RP)-1", "OBX(113014 RP)-5"),
         *("OBX(PDF)-1", "OBX(PDF)-2", "OBX(PDF)-4", "OBX(PDF)-5", "ZDS-1"),
     }
 )

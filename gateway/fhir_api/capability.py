@@ -35,6 +35,7 @@ from gateway.fhir_api.search.result_parameters import includes_of, revincludes_o
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameter_lookup import parameters_of
+from gateway.index.parameter_table import CONTENT
 from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.datatypes import json_bytes
@@ -121,7 +122,7 @@ def statement(
     """Build the CapabilityStatement of the facade at a FHIR base; without `login`, it has no authentication."""
     documentation = f"{NOT_SUPPORTED.format('' if login else NO_LOGIN)} {_MEANINGS.format(zone=serving.zone)}"
     audit = [_audit()] if has_audit else []
-    resources = [_resource(row, serving.site.canonical) for row in RESOURCES]
+    resources = [_resource(row, serving.site.canonical, has_words=serving.has_words) for row in RESOURCES]
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     named = software()
     own_guide = "|".join([guide_url(serving.site.canonical), *([named["version"]] if "version" in named else [])])
@@ -171,7 +172,7 @@ def software() -> dict[str, str]:
     return {"name": _NAME, "version": installed.version} if installed else {"name": _NAME}
 
 
-def _resource(row: Served, canonical: str) -> dict[str, Any]:
+def _resource(row: Served, canonical: str, *, has_words: bool) -> dict[str, Any]:
     kind = row.resource_type
     made: dict[str, Any] = {"type": kind}
     if row.profiles:
@@ -186,21 +187,27 @@ def _resource(row: Served, canonical: str) -> dict[str, Any]:
     made["conditionalRead"] = "full-support"
     made["searchInclude"] = list(includes_of(kind))
     made["searchRevInclude"] = list(revincludes_of(kind))
-    made["searchParam"] = [_parameter(one, canonical) for one in parameters_of(kind)]
+    searched = (*parameters_of(kind), *((CONTENT,) if has_words and kind == CONTENT.resource_type else ()))
+    made["searchParam"] = [_parameter(one, canonical) for one in searched]
     made["documentation"] += " Result parameters: " + " ".join(
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )
     made["documentation"] += f" Keys of _sort: {', '.join(sort_keys_of(kind))}."
-    made["operation"] = [
+    made["operation"] = _operations(kind, canonical)
+    return {key: value for key, value in made.items() if value != []}
+
+
+def _operations(kind: str, canonical: str) -> list[dict[str, str]]:
+    return [
         {"name": one.name, "definition": one.url(canonical), "documentation": one.documentation}
         for one in OPERATIONS
         if kind in one.resource_types
     ]
-    return {key: value for key, value in made.items() if value != []}
 
 
 def _definitions(row: Served) -> dict[str, Any]:
     """Build the entry of a definition type, such as CodeSystem: read and search, without versions."""
+    operations = _operations(row.resource_type, "")  # which are R4's
     return {
         "type": row.resource_type,
         "documentation": f"Ids: {row.ids}. {row.documentation}",
@@ -211,6 +218,7 @@ def _definitions(row: Served) -> dict[str, Any]:
             {"name": name, "type": kind, "definition": _R4 + end}
             for name, (kind, end, _) in SEARCHED_DEFINITIONS[row.resource_type].items()
         ],
+        **({"operation": operations} if operations else {}),
     }
 
 

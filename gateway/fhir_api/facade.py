@@ -40,7 +40,7 @@ class Facade:
 
     `zone` applies to dates without a time zone. `sweep` returns the progress of the index; the index is too old after
     `max_index_age` seconds. `keeps_pdfs`: PDFs are stored (D28). `claims_us_core`: the CapabilityStatement claims to be
-    a US Core server (D30). `destinations` are those of the feed.
+    a US Core server (D30). `has_words`: reports are found by words (`_content`). `destinations` are those of the feed.
     """
 
     upstream: UpstreamClient
@@ -55,6 +55,7 @@ class Facade:
     public_url: str | None = None
     keeps_pdfs: bool = True
     claims_us_core: bool = False
+    has_words: bool = False
     destinations: tuple[Destination, ...] = ()
 
 
@@ -95,7 +96,8 @@ def _base_at(scheme: str, host: str, server: tuple[str, int]) -> str:
 
 def circumstances(request: Request) -> Circumstances:
     """Return what search values are read with: time zone, current time and FHIR base."""
-    return Circumstances(facade(request).zone, clock.now(), base(request))
+    serving = facade(request)
+    return Circumstances(serving.zone, clock.now(), base(request), serving.has_words)
 
 
 def seal(request: Request, state: Any, address: str, limits: str = "") -> str:

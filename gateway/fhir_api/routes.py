@@ -22,6 +22,7 @@ from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import Streamed, binary
 from gateway.fhir_api.capability import Metadata
 from gateway.fhir_api.definitions.interactions import definition, definitions
+from gateway.fhir_api.definitions.terminology import expand, lookup, validate_code
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.history import history, history_of_system, history_of_type
 from gateway.fhir_api.http.attended import Attended
@@ -39,6 +40,7 @@ from gateway.fhir_api.search.interaction import search, search_of_patient
 from gateway.fhir_api.served import (
     DEFINITIONS,
     IN_COMPARTMENT,
+    OF_DEFINITIONS,
     OF_REPORTS,
     OPERATIONS,
     RESOURCES,
@@ -65,10 +67,13 @@ _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
     "addendum": operation,
     "cancel-addendum": operation,
     "docref": docref,
+    "expand": expand,
     "everything": everything,
     "hl7v2": hl7v2,
+    "lookup": lookup,
     "trace": trace,
     "validate": validate,
+    "validate-code": validate_code,
 }
 _COSTLY: Final = frozenset({"everything", "trace", "validate"})
 
@@ -99,7 +104,8 @@ def _operation_routes(row: Operation, budget: Budget) -> Iterator[Route]:
         if row.name in _COSTLY:
             handler = budget.within(handler)
         otherwise = f"asked for by {' or '.join(row.methods)}"
-        yield _route(address, dict.fromkeys(row.methods, handler), otherwise, row.needs or ((resource_type, "r"),))
+        needs = () if resource_type in OF_DEFINITIONS else row.needs or ((resource_type, "r"),)
+        yield _route(address, dict.fromkeys(row.methods, handler), otherwise, needs)
 
 
 def _audit_routes(searching: Budget) -> Iterator[Route]:

@@ -86,6 +86,10 @@ class Operation:
                 yield resource_type, f"/{resource_type}{'/{id}' if level == 'instance' else ''}/${self.name}"
 
 
+_URL: Final = Input("url", "uri", "The URL of the value set or code system, where the path has no id.")
+_CODE: Final = Input("code", "code", "The code; with system.")
+_SYSTEM: Final = Input("system", "uri", "The URL of the code's system.")
+_CODING: Final = Input("coding", "Coding", "The code with its system, in place of both: system|code.")
 RESOURCES: Final = (
     Served(
         OF_REPORTS,
@@ -244,11 +248,44 @@ OPERATIONS: Final = (
             Input("profile", "uri", "One of the profiles of the type: it is looked at as one that claims it."),
         ),
     ),
+    Operation(
+        "expand",
+        "All codes of a value set of this gateway, or those whose code, display or definition has the text of filter.",
+        "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
+        ("ValueSet",),
+        ("type", "instance"),
+        inputs=(
+            _URL,
+            Input("filter", "string", "A part of the code, its display or its definition, in any case."),
+            Input("offset", "integer", "How many codes come before the page."),
+            Input("count", "integer", "How many codes to a page; 1000 where nothing is said."),
+        ),
+    ),
+    Operation(
+        "lookup",
+        "The display and the definition of a code that the gateway defines or uses.",
+        "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
+        ("CodeSystem",),
+        ("type",),
+        inputs=(_CODE, _SYSTEM, _CODING),
+    ),
+    *(
+        Operation(
+            "validate-code",
+            "true for a code that the gateway defines or uses, false for one that a system of its own does not have; "
+            "404 for another code of a system of others, of which the gateway does not know all.",
+            f"http://hl7.org/fhir/OperationDefinition/{kind}-validate-code",
+            (kind,),
+            ("type", "instance"),
+            inputs=(_URL, _CODE, _SYSTEM, _CODING, Input("display", "string", "The display to compare, in any case.")),
+        )
+        for kind in ("CodeSystem", "ValueSet")
+    ),
 )
 # Operations of R4 that clients try -> the answer to their question that is offered in their place
 _CODES: Final = "CodeSystem and ValueSet list all codes of this gateway"
 _INSTEAD: Final = {
-    **dict.fromkeys(("expand", "lookup", "validate-code", "translate", "subsumes"), _CODES),
+    **dict.fromkeys(("translate", "subsumes"), _CODES),
     "export": "search a type by _lastUpdated=gt…, and follow its pages",
     "graphql": "_include and _revinclude of a search",
     "lastn": "search Observation by patient, code, _sort=-date and _count",
@@ -266,6 +303,7 @@ DEFINITIONS: Final = (
 # Types of the compartment of a patient: those that have the patient as `patient`
 IN_COMPARTMENT: Final = types_at("member", "about")
 BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
+OF_DEFINITIONS: Final = {row.resource_type: row for row in DEFINITIONS}
 
 
 def offered_instead(name: str, resource_type: str) -> str:

@@ -117,6 +117,13 @@ class All:
 
 
 @dataclass(frozen=True, slots=True)
+class Says:
+    """Criterion: the text of a report has these words and phrases, as `report_words.content_clause` writes them."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Within:
     """Criterion: a resource of this type lies within the data that a client is limited to (decision D41).
 
@@ -130,7 +137,21 @@ class Within:
 
 
 Criterion: TypeAlias = (
-    Is | Starts | Ends | Contains | During | Updated | Has | At | Not | Refers | Referred | Nothing | All | Within
+    Is
+    | Starts
+    | Ends
+    | Contains
+    | During
+    | Updated
+    | Has
+    | At
+    | Not
+    | Refers
+    | Referred
+    | Nothing
+    | All
+    | Within
+    | Says
 )
 # A clause holds if any of its criteria holds
 Clause: TypeAlias = tuple[Criterion, ...]

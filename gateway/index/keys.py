@@ -51,6 +51,12 @@ def bounded(text: str) -> str:
 
 def folded(text: str) -> str:
     """Normalize a string for comparison: no case, no accents, single spaces, cut to the length of the index."""
-    text = text.translate(_PLAIN)
-    plain = text if text.isascii() else "".join(one for one in normalize("NFKD", text) if not combining(one))
-    return " ".join(plain.casefold().split())[:MOST]
+    return " ".join(without_marks(text).split())[:MOST]
+
+
+def without_marks(text: str) -> str:
+    """Return a text without case and accents."""
+    if text.isascii():
+        return text.casefold()
+    plain = normalize("NFKD", text.translate(_PLAIN))
+    return "".join(one for one in plain if not combining(one)).casefold()

@@ -106,6 +106,8 @@ _OF_TYPE: Final = {
         _string("given", "name.given", TEXT, narrows=True, at=_INDIVIDUAL),
         _date("birthdate", "birthDate", PRESENCE, narrows=True, at=_INDIVIDUAL),
         _token("gender", "gender", CODE, system="http://hl7.org/fhir/administrative-gender", at=_INDIVIDUAL),
+        _token("active", "active", NOT, values="true false", absent="true"),
+        _token("telecom", "telecom", CODE, at=_INDIVIDUAL),
         _date("death-date", "deceasedDateTime", PRESENCE, narrows=True),
         _string("address", "address", TEXT, narrows=True, at=_INDIVIDUAL),
         _reference("organization", "managingOrganization", PRESENCE, "Organization"),
@@ -192,6 +194,16 @@ _OF_TYPE: Final = {
         _date("recorded", "recorded", PRESENCE, narrows=True),
     ),
 }
+# Offered only where the settings ask for it: it reads a table of words
+CONTENT: Final = Parameter(
+    "DiagnosticReport",
+    "_content",
+    "string",
+    (),
+    _R4.format(type="Resource", name="content"),
+    "Words of the report's text, with its addenda: all of them occur; a phrase stands in quotes. Case and accents do "
+    "not count, endings do.",
+)
 # Type -> parameter -> what it finds
 _FINDS: Final = {
     "Resource": {
@@ -241,6 +253,8 @@ _FINDS: Final = {
         "given": "The start of a given name, where the name is split.",
         "birthdate": "The date of birth.",
         "gender": "male, female, other or unknown.",
+        "active": "false for a patient whose number a hospital merged into another one, else true.",
+        "telecom": "Finds nothing: AutoScribe knows no phone and no mail address of a patient.",
         "death-date": "Finds nothing: AutoScribe does not say who has died.",
         "address": "Finds nothing: AutoScribe knows no addresses of patients.",
         "organization": "The facility: org-<32 hex>.",

@@ -12,11 +12,15 @@ from gateway.index.parameter import Parameter
 
 
 class Circumstances(NamedTuple):
-    """Context for reading search values: `zone` of dates without an offset, `now` for `ap`, `base` of the facade."""
+    """Context for reading search values: `zone` of dates without an offset, `now` for `ap`, `base` of the facade.
+
+    `has_words`: the words of reports are kept, so that `_content` is offered.
+    """
 
     zone: tzinfo
     now: datetime
     base: str
+    has_words: bool = False
 
 
 class Value(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 
 _OF_EVERY_TYPE: Final = "_content _text _list _filter _query _type _has _containedType"
 _OF_ADDRESS: Final = "address-city address-country address-postalcode address-state address-use"
-_OF_PERSON: Final = f"{_OF_ADDRESS} active email phone phonetic telecom"
+_OF_PERSON: Final = f"{_OF_ADDRESS} email phone phonetic"
 _OF_DEFINITIONS: Final = (
     "_lastUpdated _profile _security _source _tag context context-quantity context-type context-type-quantity"
     " context-type-value date description jurisdiction publisher"
@@ -18,7 +18,7 @@ _OF_DEFINITIONS: Final = (
 _NOT_OFFERED: Final = {
     "DiagnosticReport": "media specimen",
     "Patient": f"{_OF_PERSON} deceased general-practitioner language link",
-    "Practitioner": f"{_OF_PERSON} communication gender",
+    "Practitioner": f"{_OF_PERSON} active communication gender telecom",
     "PractitionerRole": "active date email endpoint location phone service telecom",
     "Organization": f"{_OF_ADDRESS} active endpoint partof phonetic type",
     "ImagingStudy": "bodysite dicom-class encounter endpoint instance interpreter performer reason referrer series",

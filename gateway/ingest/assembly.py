@@ -204,7 +204,8 @@ def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipe
     routes = routes_of(configuration)
     days = order_days(configuration)
     orders = OrderReader(engine, Authorities(configuration.site), days, is_expected=bool(days))
-    return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes, orders=orders)
+    kept = {"wants_pdf": wants_pdf, "has_words": configuration.settings.fhir.content_search}
+    return Pipeline(engine, configuration.site, configuration.zone, **kept, routes=routes, orders=orders)
 
 
 def order_days(configuration: Configuration) -> dict[str, int]:

@@ -178,6 +178,8 @@ End = TypeVar("End")
 class Pipeline:
     """Pipeline that ingests studies. `zone` is for dates without one; `wants_pdf`: PDFs are stored.
 
+    With `has_words`, the words of reports are kept for searches.
+
     The settings in force decide which destination is owed what (D37). `routes` are this process's, for the waiting
     times. With `orders`, studies are matched with the orders that hospitals sent (D48).
     """
@@ -189,12 +191,14 @@ class Pipeline:
         zone: tzinfo,
         *,
         wants_pdf: bool = True,
+        has_words: bool = False,
         routes: Routes = _NOWHERE,
         orders: OrderReader | None = None,
     ) -> None:
         self._engine, self._orders = engine, orders
         self._has_orders: bool | None = None
-        self.settings = IngestSettings(site, zone, wants_pdf, patience(routes, wants_pdf=wants_pdf))
+        waits = patience(routes, wants_pdf=wants_pdf)
+        self.settings = IngestSettings(site, zone, wants_pdf, waits, has_words=has_words)
         self._in_force = SettingsInForce(engine)
         self._commits = StudyCommits(engine, site.site_key)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

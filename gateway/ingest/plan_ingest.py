@@ -52,7 +52,8 @@ _SHAPES: Final = Shapes(CLASSES)
 class IngestSettings:
     """Settings of this process for ingests. `wants_pdf`: PDFs are stored; `patience`: the longest waits.
 
-    `zone` is for dates without one in searches. With `by_shape`, resources are judged by their shapes (D45).
+    `zone` is for dates without one in searches. With `by_shape`, resources are judged by their shapes (D45). With
+    `has_words`, the words of reports are kept for searches.
     """
 
     site: Site
@@ -60,6 +61,7 @@ class IngestSettings:
     wants_pdf: bool
     patience: Patience
     by_shape: bool = True
+    has_words: bool = False
 
 
 # Values that a worker process gets once
@@ -151,6 +153,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         zone=settings.zone,
         now=at,
         shapes=_SHAPES if settings.by_shape else None,
+        has_words=settings.has_words,
         match=mapped.met.write if mapped.met else None,
         made=made,
     )

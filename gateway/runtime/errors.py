@@ -39,6 +39,7 @@
         ├── NotSupported            a parameter, modifier or value that is not offered
         ├── OperationNotOffered     an operation, `$name`, that is not offered there
         ├── SearchTooCostly         nothing narrows the search
+        ├── WordsIncomplete         the words of earlier reports are not all read yet
         ├── CredentialsMalformed    the access token came in a way that is not taken
         ├── NotAuthenticated        no access token, or one that is not valid
         ├── Forbidden               the scopes of the access token do not allow it

@@ -45,6 +45,14 @@ class SearchTooCostly(RequestError):
     remedy = "Name a patient, an identifier, a study, or a window of dates or of _lastUpdated."
 
 
+class WordsIncomplete(RequestError):
+    """The words of reports that were stored before `fhir.content_search` was set are not all read yet."""
+
+    code, http_status, issue_code = "words-incomplete", 503, "incomplete"
+    retry = "transient"
+    remedy = "Search again later, or without _content."
+
+
 class CredentialsMalformed(RequestError):
     """The request carries its access token in a way that is not taken (RFC 6750 §3.1, invalid_request)."""
 

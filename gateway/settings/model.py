@@ -179,6 +179,11 @@ class Fhir(SettingsGroup):
         False, description="Claim to be a US Core server, although clients cannot create reports as US Core asks."
     )
 
+    content_search: bool = Field(
+        False,
+        description="Find reports by words of their text (`DiagnosticReport?_content=`). The words are kept in a table "
+        "of their own, which is filled behind the start.",
+    )
     canonical: Expert[str] = Field(
         CANONICAL,
         description="Base of the URLs of what the gateway defines itself: extensions, code systems, search parameters, "

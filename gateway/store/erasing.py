@@ -25,6 +25,7 @@ from gateway.store.feed.states import ERASED
 from gateway.store.orders.upkeep import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
 from gateway.store.stored_reports import sweep
 from gateway.store.studies.crawling import marked
+from gateway.store.studies.write_versions import DROP_WORDS, MERGE_LATER
 
 _STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")
 _CLAIMING: Final = Statement("SELECT DISTINCT study_id FROM claim WHERE patient_id = :patient_id ORDER BY study_id")
@@ -56,6 +57,7 @@ _OF_RESOURCE: Final = (
     Statement("DELETE FROM term WHERE resource = :number"),
     Statement("DELETE FROM moment WHERE resource = :number"),
     Statement("DELETE FROM version WHERE resource = :number"),
+    DROP_WORDS,
     Statement("DELETE FROM resource WHERE number = :number"),
 )
 _DROP_ENRICHMENT: Final = tuple(
@@ -253,6 +255,7 @@ def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:
     numbers = [{"number": int(number)} for (number,) in (*owned, *shared)]
     for statement in _OF_RESOURCE:
         yield from ask_each(statement, numbers)
+    yield from ask(MERGE_LATER)
     others = yield from ask(_CLAIMED_STILL, **order.key, patient_ids=json.dumps(sorted(patient_ids)))
     return len(patient_ids), sorted({str(study_id) for _, study_id in others}), len(numbers)
 

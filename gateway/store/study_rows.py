@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gateway.index.extract import Moment, Seen, Term, rows
+from gateway.index.report_words import said_by
 from gateway.store.database.engine import instant, micros, storable, uid_key
 from gateway.store.database.kept import Kept, compressed, packed, stored_version
 from gateway.store.known_study import (
@@ -54,17 +55,23 @@ def rendered(  # noqa: PLR0913
     asked: int,
     signed: Mapping[str, str | None],
     shapes: Shapes | None = None,
+    has_words: bool = False,
 ) -> list[RenderedVersion]:
     """Render resources as versions to store.
 
     `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
     `signed` has the signing instant of a report by the id of its DiagnosticReport. `shapes` are those accepted before.
+    With `has_words`, the words of reports are added.
     """
     seen: Seen = {}
-    return [
+    made = [
         _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]), seen)
         for resource, faults in zip(resources, judge_all(resources, shapes), strict=True)
     ]
+    if not has_words:
+        return made
+    each = zip(made, resources, strict=True)
+    return [replace(one, words=said_by(resource)) if one.is_report else one for one, resource in each]
 
 
 class _Rendering(NamedTuple):
@@ -193,15 +200,16 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     zone: tzinfo,
     now: int,
     shapes: Shapes | None = None,
+    has_words: bool = False,
     match: MatchWrite | None = None,
     made: Sequence[RenderedVersion] | None = None,
 ) -> StudyWrite:
     """Build the `StudyWrite` of a mapped study. `resources` are those to store, without the Patients.
 
-    With `shapes`, they are judged by shape. `made` are their versions, if they were made before.
+    With `shapes`, they are judged by shape; with `has_words`, the words of reports are kept. `made` are their versions,
+    if they were made before.
     """
     study = change.study
-    signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
     claims = _claims(known, study, claimed, now)
     named = [one["patient_id"] for one in claims]
     left = sorted(known.patient_ids.difference(named))
@@ -220,8 +228,9 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
             owner=study.study_id,
             as_of=_users_as_of(fetched, resources),
             asked=fetched.asked,
-            signed=signed,
+            signed={fhir_id(one.report_id): one.signed_at for one in study.completed},
             shapes=shapes,
+            has_words=has_words,
         ),
         issues=_issue_rows(issues),
         claims=[{**one, "body": compressed("Patient", one["body"])} for one in claims],

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from mappings.codes import (
     DICOM_DCM,
     DICOM_UID,
+    ENDPOINT_CONNECTION,
+    ENDPOINT_PAYLOAD,
     SID_EXPRESS_CUSTOMER,
     SID_STUDY,
     SID_STUDY_UID_ODD,
 )
-from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, without_empty
+from mappings.fhir.datatypes import Json, coding, identifier, line, narrative, reference, without_empty
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.order_numbers import accession_identifiers
@@ -109,15 +111,48 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
     return made
 
 
+def imaging_study_endpoint(scene: Scene) -> list[Json]:
+    """ImagingStudy.endpoint <- the DICOMweb service and the viewer of the facility (settings), as contained Endpoints.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.endpoint: DICOM WADO-RS for the images, and IHE
+    Invoke Image Display for a viewer. The gateway asks neither, so that the status of the images stays unknown.
+    """
+    uid, facility = line(scene.study.study_instance_uid), scene.facility
+    if facility is None or not (facility.dicomweb or facility.viewer):
+        return []
+    uid = uid if uid and is_dicom_uid(uid) else ""
+    numbers = {one.accession_number for one in scene.orders}
+    viewer = facility.viewer_address(uid, numbers.pop() if len(numbers) == 1 else "")
+    if (facility.dicomweb and not uid) or (facility.viewer and not viewer):
+        scene.inform(
+            "images-not-linked", "/studyInstanceUid", "a number that the address of the images needs is unknown"
+        )
+    made = [_endpoint("dicomweb", "dicom-wado-rs", facility.dicomweb, "application/dicom")] if uid else []
+    return [one for one in (*made, _endpoint("viewer", "ihe-iid", viewer, "text/html")) if one["address"]]
+
+
+def _endpoint(name: str, connection: str, address: str, mime_type: str) -> Json:
+    return {
+        "resourceType": "Endpoint",
+        "id": name,
+        "status": "active",
+        "connectionType": coding(ENDPOINT_CONNECTION, connection),
+        "payloadType": [{"coding": [coding(ENDPOINT_PAYLOAD, "any")]}],
+        "payloadMimeType": [mime_type],
+        "address": address,
+    }
+
+
 def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence[Json] = ()) -> Json:
     """Build the ImagingStudy, with references to its ServiceRequests; series and instances are unknown."""
     snapshot = scene.snapshot
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
-    started = imaging_study_started(scene, reports)
+    started, endpoints = imaging_study_started(scene, reports), imaging_study_endpoint(scene)
     return without_empty(
         {
             "resourceType": "ImagingStudy",
             "id": fhir_id(scene.study.study_id),
+            "contained": endpoints,
             "text": narrative(description or procedure or "Imaging study", [("Started", started)]),
             "extension": imaging_study_extension(scene),
             "identifier": imaging_study_identifier(scene),
@@ -128,6 +163,7 @@ def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence
             "started": started,
             "basedOn": list(orders),
             "referrer": requester(scene),
+            "endpoint": [{"reference": f"#{one['id']}"} for one in endpoints],
             "procedureCode": [{"text": procedure}] if procedure else None,
             "reasonCode": imaging_study_reason(scene),
             "note": imaging_study_note(scene),

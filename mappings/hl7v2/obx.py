@@ -114,7 +114,13 @@ def _given(result: Result) -> tuple[Any, ...]:
     """Return everything that the OBX of a message depend on, to compare with an earlier input."""
     study, lead = result.study, result.lead
     peers, reports = list(map(_given_of, result.peers)), list(map(_given_of, result.reports))
-    of_study = study.study_instance_uid, study.technologist_technique, study.technologist_notes, study.users
+    of_study = (
+        result.order.accession_number,
+        study.study_instance_uid,
+        study.technologist_technique,
+        study.technologist_notes,
+        study.users,
+    )
     of_lead = lead.pointer, lead.snapshot.height, lead.snapshot.weight, _given_of(lead)
     return result.site, result.receiver, result.facts, result.status, result.facility, of_study, of_lead, peers, reports
 

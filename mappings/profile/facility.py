@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Literal, TypeGuard, cast
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mappings.profile.table import Table, exact, is_npi, is_oid, read_pattern
@@ -100,7 +101,8 @@ class Facility:
 
     `accession`, `placer` and `filler` issued its order numbers; `Site.order_authority` knows what stands without them.
     `visit` issued its visit numbers (PV1-19), and `account` its account numbers (PID-18).
-    `clinic_ids` are the clinics under which AutoScribe asks about its studies.
+    `clinic_ids` are the clinics under which AutoScribe asks about its studies. `dicomweb` is the base of the DICOMweb
+    service with its images, `viewer` the address of a viewer, with the places `_PLACES`; empty: none.
     """
 
     name: str
@@ -117,6 +119,8 @@ class Facility:
     account: AssigningAuthority | None = None
     clinic_ids: tuple[str, ...] = ()
     code: str | None = None
+    dicomweb: str = ""
+    viewer: str = ""
     organization: OrganizationDetails = NO_DETAILS
 
     @property
@@ -126,12 +130,24 @@ class Facility:
         issuers = (*people, self.accession, self.placer, self.filler)
         return tuple([one for one in issuers if one is not None])
 
+    def viewer_address(self, study_uid: str, accession_number: str) -> str:
+        """Return the address at which the viewer shows a study; empty without a viewer, or if a number is unknown."""
+        address = self.viewer
+        for place, number in zip(_PLACES, (study_uid, accession_number), strict=True):
+            if place in address and not number:
+                return ""
+            address = address.replace(place, quote(number, safe=""))
+        return address
 
+
+_PLACES: Final = ("{studyUID}", "{accessionNumber}")  # as IHE RAD TF-2 §4.106 (Invoke Image Display) names them
+_WEB: Final = re.compile(r"https?://[A-Za-z0-9\[\]][A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 _ISSUED: Final = ("mrn", "external_patient_id", "accession", "placer", "filler", "visit", "account")
 _PAIRS: Final = tuple((f"{kind}_system", f"{kind}_namespace") for kind in _ISSUED)
 _KEYS: Final = frozenset(
     {
         *("name", "aliases", "time_zone", "name_order", "code", "mrn_pattern", "clinic_ids", *ORGANIZATION_KEYS),
+        *("dicomweb", "viewer"),
         *chain.from_iterable(_PAIRS),
     }
 )
@@ -251,8 +267,30 @@ def _facility(table: Table) -> Facility:
         account=read_authority(table, "account"),
         clinic_ids=_clinic_ids(table),
         code=_code(table),
+        dicomweb=_checked(
+            table, "dicomweb", _is_base, "not a base URL", "Write one such as https://pacs.example/dicom-web."
+        ),
+        viewer=_checked(
+            table,
+            "viewer",
+            _is_viewer,
+            "not a URL with {studyUID} or {accessionNumber}",
+            "Write one such as https://viewer.example/?studyUID={studyUID}.",
+        ),
         organization=read_organization(table),
     )
+
+
+def _is_base(text: str) -> bool:
+    """True for a URL to which a path is added: it has no user, no query and no fragment."""
+    return _WEB.fullmatch(text) is not None and not set(text) & set("?#@") and not text.endswith("/")
+
+
+def _is_viewer(text: str) -> bool:
+    plain = text
+    for place in _PLACES:
+        plain = plain.replace(place, "1")
+    return plain != text and _WEB.fullmatch(plain) is not None and "@" not in plain
 
 
 def _clinic_ids(table: Table) -> tuple[str, ...]:

@@ -110,6 +110,9 @@ class Receiver:
         "the Study Instance UID: in ZDS-1, in an OBX 113014, in both, nowhere", "zds|obx113014|both|none"
     )
     uid_type: str = _switch("OBX-2 of the Study Instance UID", "ST|HD")
+    viewer: str = _switch(
+        "the address of the facility's viewer (`mapping.facilities.viewer`): nowhere, or in an OBX of type RP", "off|rp"
+    )
     zsegments: str = _switch("segments that are not of the standard", "on|off")
     vitals: str = _switch("height and weight as OBX of type NM", "off|on")
     critical: str = _switch(

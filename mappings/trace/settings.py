@@ -64,6 +64,8 @@ _FACILITY: Final[dict[str, tuple[Any, ...]]] = {
     "visit": (None, _OTHER_AUTHORITY),
     "account": (None, _OTHER_AUTHORITY),
     "code": (None, "OTHER"),
+    "dicomweb": ("", "https://other.example/dicom-web"),
+    "viewer": ("", "https://other.example/?studyUID={studyUID}"),
     "organization": (NO_DETAILS,),
 }
 

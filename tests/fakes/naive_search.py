@@ -49,6 +49,8 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **_NAMED,
         "birthdate": ("date", "birthDate"),
         "gender": ("code", "gender"),
+        "active": ("truth", "active"),
+        "telecom": ("token", "telecom"),
         "death-date": ("date", "deceasedDateTime"),
         "address": ("string", "address"),
         "organization": ("reference", "managingOrganization"),
@@ -182,11 +184,14 @@ def values_of(resource: Json, name: str) -> tuple[str, list[Any]]:
     """Return the kind of a parameter, and its values in a resource."""
     kind, paths = EVERY.get(name) or ELEMENTS[resource["resourceType"]][name]
     if kind == "truth":
-        return kind, _truths(resource, paths) or (["unknown"] if name == "critical" else [])
+        absent = {"critical": ["unknown"], "active": ["true"]}
+        return kind, _truths(resource, paths) or absent.get(name, [])
     return kind, [value for path in paths.split() for value in _at(resource, path)]
 
 
 def _truths(resource: Json, extension: str) -> list[str]:
+    if extension in resource:
+        return [str(resource[extension]).lower()]
     every = [one for one in resource.get("extension", []) if re.search(rf"[/:]{extension}$", one["url"])]
     return [str(one["valueBoolean"]).lower() for one in every]
 

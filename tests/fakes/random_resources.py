@@ -68,7 +68,7 @@ TARGETS = {(row.resource_type, row.name): row.targets for row in PARAMETERS if r
 UNSERVED = "Location"
 LISTS = {"category", "performer", "basedOn", "resultsInterpreter", "result", "identifier", "name", "target", "author"}
 LISTS |= {"specialty", "conclusionCode", "related", "address", "alias", "given", "line", "imagingStudy"}
-LISTS |= {"interpretation", "modality", "location"}
+LISTS |= {"interpretation", "modality", "location", "telecom"}
 
 
 class RandomResources:
@@ -172,7 +172,7 @@ class RandomResources:
         dice = self.dice
         if modifier == "text":
             return _escaped(dice.choice(TEXTS)[: dice.choice((3, 20))])
-        system, code = map(_escaped, dice.choice(NUMBERS if name == "identifier" else CODINGS))
+        system, code = map(_escaped, dice.choice(NUMBERS if name in {"identifier", "telecom"} else CODINGS))
         if modifier == "of-type":
             return f"urn:t|MR|{code}"
         cased = dice.choice((code, code, code.swapcase()))
@@ -215,7 +215,7 @@ class RandomResources:
     def _element(self, kind: str, name: str, kind_of: str, path: str) -> Any:
         last = path.rpartition(".")[2]
         makers = {
-            "token": self._identifier if path.lower().endswith("identifier") else self._concept,
+            "token": self._identifier if path.lower().endswith(("identifier", "telecom")) else self._concept,
             "reference": lambda: self._reference(kind, name),
             "study": lambda: self._reference(kind, name),
             "truth": lambda: self.dice.choice((True, False)),

@@ -113,6 +113,10 @@ def wants_pdf(read: Configuration) -> bool:
     return pipeline_of(read, engine_of(read)).settings.wants_pdf
 
 
+def has_words(read: Configuration) -> bool:
+    return pipeline_of(read, engine_of(read)).settings.has_words
+
+
 def hooked(read: Configuration) -> Any:
     return [(one.name, one.after, one._url, one._keys) for one in hooks(read.settings.feed)]
 

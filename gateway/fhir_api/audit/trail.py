@@ -31,6 +31,7 @@ from gateway.fhir_api.http.outcome import REQUEST_ID
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS
 from gateway.index.parameter_lookup import PARAMETERS
+from gateway.index.parameter_table import CONTENT
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import alongside
@@ -54,6 +55,7 @@ _WORDS: Final = frozenset(
         *(
             ID,
             "_has",
+            CONTENT.name,
             "family",
             "given",
             "mode",

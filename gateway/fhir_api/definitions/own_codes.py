@@ -95,6 +95,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "identity-conflict": "The data about a patient contradict each other.",
     "identity-conflict-held": "The data about a patient contradict each other: the message is held.",
     "identity-decided": "An operator said whose report it is.",
+    "images-not-linked": "The address of the images or the viewer needs a number that is not known.",
     "instant-unreadable": "A moment cannot be read.",
     "key-absent": "A key that AutoScribe promises is absent.",
     "list-for-single": "AutoScribe gave a list where one report was asked for.",

@@ -45,7 +45,7 @@ RESULT_PARAMETERS: Final = {
     "_total": "estimate or accurate: matches are counted; none: no total. Without it: a total if one page has all.",
     "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
     "_pretty": "true: with line breaks and indents.",
-    "_contained": "false: resources are never contained in one another.",
+    "_contained": "false: what is contained, the Endpoints of an ImagingStudy, is not searched.",
     "_explain": "true, of this gateway alone: an OperationOutcome says how the answer was found, and what the mappings "
     "had to say of it.",
     PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",

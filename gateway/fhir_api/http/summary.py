@@ -84,6 +84,8 @@ def shaped(resource: Json, shape: Shape) -> Json:
         kept = {key: value for key, value in resource.items() if key != "text"}
     else:
         wanted = _kept_elements(kind, shape)
+        if "endpoint" in wanted:  # it refers to what is contained
+            wanted |= {"contained"}
         kept = {key: value for key, value in resource.items() if _name(kind, key) in wanted}
     if shape.summary == "true":
         for key in [key for key in kept if _name(kind, key) in _summary_elements(kind)]:

@@ -40,6 +40,7 @@ _CODES: Final = {
     "modality": "CT",
     "gender": "female",
     "critical": "false",
+    "active": "true",
     "addendum": "false",
 }
 # Parameter type -> a value valid for any parameter of that type

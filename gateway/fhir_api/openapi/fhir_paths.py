@@ -26,6 +26,7 @@ from gateway.fhir_api.served import (
     BY_TYPE,
     DEFINITIONS,
     IN_COMPARTMENT,
+    OF_DEFINITIONS,
     OPERATIONS,
     RESOURCES,
     Input,
@@ -233,7 +234,7 @@ def _result(name: str, description: str, example: str | None) -> Json:
 def _operation_item(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
     """Build the path item of an operation, with all its methods."""
     example_id = examples.ids.get(resource_type)
-    at = [_id(BY_TYPE[resource_type].ids, example_id)] if "{id}" in address else []
+    at = [_id((BY_TYPE | OF_DEFINITIONS)[resource_type].ids, example_id)] if "{id}" in address else []
     taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
     answers = _ok_answer("Resource", _OTHER_TYPES.get(row.name, ()))
     if row.name in ACTS:

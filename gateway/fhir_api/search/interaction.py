@@ -32,10 +32,11 @@ from gateway.fhir_api.search.unindexed import unindexed
 from gateway.index.route import find
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
-from gateway.runtime.request_errors import BadRequest, NotSupported
+from gateway.runtime.request_errors import BadRequest, NotSupported, WordsIncomplete
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 from gateway.store.studies.search_sql import UPDATED
+from gateway.store.studies.write_versions import are_complete
 
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
@@ -109,7 +110,7 @@ def _read_request(
     token = value_of(given, PAGE)
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request), sight=sight)
-        return _Asked(query, BEGINNING, None, not is_posted)
+        return _Asked(query, BEGINNING, None, not (is_posted or query.asks_for_words))
     state = unseal(request, token, resource_type, sight.key)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False, sight=sight)
@@ -137,6 +138,8 @@ def _resized(used: Parameters, count: str | None) -> Parameters:
 
 async def _answer(request: Request, asked: _Asked) -> bytes:
     serving, query, is_first = facade(request), asked.query, asked.is_first
+    if query.asks_for_words and not await are_complete(serving.engine):
+        raise WordsIncomplete("the words of earlier reports are still being read: a report could be missing")
     looked = await look_up(request, query) if is_first else Looked()
     results, beside, include_issues = Page(()), list[Version](), list[Issue]()
     if not query.is_count:

@@ -18,7 +18,9 @@ from gateway.fhir_api.search.askable import askable, check_include, check_order
 from gateway.fhir_api.search.result_parameters import Include, check, includes, sorts
 from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameter_lookup import parameter
+from gateway.index.parameter_table import CONTENT
 from gateway.index.reading import asked
+from gateway.index.report_words import content_clause
 from gateway.index.search_value import Circumstances
 from gateway.index.sorting import sort_keys_of
 from gateway.index.standard import is_standard
@@ -72,6 +74,11 @@ class Query:
     def is_count(self) -> bool:
         """True if only the total is asked for."""
         return self.shape.summary == "count" or self.count == 0
+
+    @property
+    def asks_for_words(self) -> bool:
+        """True if it asks for words of reports."""
+        return any(name == CONTENT.name for name, _ in self.used)
 
     @property
     def patient_keys(self) -> frozenset[int]:
@@ -182,6 +189,10 @@ def insist(query: Query) -> None:
 
 def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Sequence[int]:
     """Add a search criterion; return its clauses' places if only the index can tell whether they narrow the search."""
+    if where.has_words and (query.resource_type, name) == (CONTENT.resource_type, CONTENT.name):
+        query.clauses.append(content_clause(value))
+        query.used.append((name, value))
+        return (len(query.clauses) - 1,)
     parsed = asked(query.resource_type, name, value, where)
     if parsed is None:
         ignore(query, name, "this parameter is not known here and is not used")

@@ -14,14 +14,15 @@ from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.parameter import Parameter
+from gateway.index.parameter_table import CONTENT
 from gateway.index.route import find
 from gateway.store.database.engine import Engine
 from gateway.store.database.facts import INDEX, INDEX_REVISION, value_of
 
 # What the newest `INDEX_REVISION` changed: types of resources that were not made before, or of fewer occasions, and
-# parameters, as (type, name), whose values the mappings or the index changed. Nothing since release 1.0.0
+# parameters, as (type, name), whose values the mappings or the index changed. Release 1.0.0 has "1"
 _NEW_TYPES: Final[frozenset[str]] = frozenset()
-_CHANGED: Final[frozenset[tuple[str, str]]] = frozenset()
+_CHANGED: Final[frozenset[tuple[str, str]]] = frozenset({("Patient", "active")})
 _DIAGNOSTICS: Final = "{} may find too little or too much of what an older release stored, until rerender has run"
 # Databases that are indexed by this release throughout, as they then stay
 _CURRENT: Final[WeakSet[Engine]] = WeakSet()
@@ -49,7 +50,11 @@ def _of_types(query: Query) -> Iterator[str]:
 
 def _of_parameters(query: Query) -> Iterator[str]:
     for name, _ in query.used:
-        if name.partition(":")[0] in RESULT_PARAMETERS or (route := find(query.resource_type, name)) is None:
+        if (
+            name == CONTENT.name
+            or name.partition(":")[0] in RESULT_PARAMETERS
+            or (route := find(query.resource_type, name)) is None
+        ):
             continue
         followed = (step.reference for step in route.steps)
         if any(map(_is_changed, (*route.parameters, *followed))):

@@ -22,7 +22,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine, Statement, Steps, ask, micros
 
 INDEX: Final = "index"  # the revision of the index that all stored resources have
-INDEX_REVISION: Final = "1"  # higher with each change of index rows; fhir_api/search/unindexed.py says of what
+INDEX_REVISION: Final = "2"  # higher with each change of index rows; fhir_api/search/unindexed.py says of what
 _CLAIM: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
 _PUT: Final = Statement("UPDATE fact SET value = :value WHERE name = :name")
 _GET: Final = Statement("SELECT value FROM fact WHERE name = :name")

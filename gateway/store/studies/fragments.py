@@ -25,6 +25,7 @@ from gateway.index.criteria import (
     Nothing,
     Referred,
     Refers,
+    Says,
     Starts,
     Updated,
     Within,
@@ -36,6 +37,7 @@ from gateway.store.studies.within import within
 
 _LAST: Final = "\U0010ffff"
 OF_SETS: Final = " sets CROSS JOIN resource a WHERE a.term_set = sets.resource"
+SAID: Final = "w.report_words MATCH ?"  # in SQLite; search_sql has PostgreSQL's
 _OfTerm: TypeAlias = Is | Starts | Ends | Contains | Has
 
 
@@ -226,6 +228,7 @@ _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
     Nothing: lambda one, alias: Sql("1 = 0"),
     All: lambda one, alias: glued("(", all_of(one.clauses, alias), ")"),
     Within: lambda one, alias: Sql(*within(one, alias)),
+    Says: lambda one, alias: Sql(_there_is(f"report_words w WHERE w.rowid = {alias}.number AND {SAID}"), (one.words,)),
 }
 
 
@@ -331,6 +334,7 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     Referred: _found_referred,
     All: _found_all,
     Has: _found_has,
+    Says: lambda one: Sql(f"SELECT w.rowid AS resource FROM report_words w WHERE {SAID}", (one.words,)),
     Nothing: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", ("",)),
 }
 
@@ -351,7 +355,7 @@ def is_countable(criterion: Criterion, resource_type: str) -> bool:
             return bool(resource_type)
         case During(comparison=comparison):
             return comparison in _BOUND
-    return isinstance(criterion, Is | Starts | Ends | At | Has | Nothing)
+    return isinstance(criterion, Is | Starts | Ends | At | Has | Nothing | Says)
 
 
 def innermost(criterion: Criterion) -> Criterion:

@@ -32,7 +32,7 @@ from gateway.index.criteria import (
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameter_lookup import PARAMETERS
 from gateway.store.database.engine import Dialect, by_resource
-from gateway.store.studies.fragments import OF_SETS, Sql, all_of, any_of, found_by, found_during, glued, joined
+from gateway.store.studies.fragments import OF_SETS, SAID, Sql, all_of, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from gateway.store.studies.short_values import short_in_sql, short_value
 from mappings.fhir.resource_types import types_at
@@ -41,10 +41,12 @@ _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
 _ALL: Final = Sql("")
 _BY_WAY_OF: Final = " d CROSS JOIN resource r"
-# SQLite joins in the written order. PostgreSQL would start with all resources of a type if its statistics are poor
+# SQLite joins in the written order. PostgreSQL would start with all resources of a type if its statistics are poor.
+# Each searches for words in its own way
 _IN_THAT_ORDER: Final = {
     _BY_WAY_OF: " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r",
     OF_SETS: " s CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.term_set = s.resource OFFSET 0) a WHERE true",
+    SAID: "w.words @@ websearch_to_tsquery('simple', ?)",
 }
 _BY_TYPE: Final = Sql("resource r")  # read by the index of updates, or of what is suppressed
 _ALL_OF_TYPE: Final = Sql("1 = 1")

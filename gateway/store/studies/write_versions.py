@@ -1,19 +1,22 @@
-"""Write resource versions: number new resources, skip unchanged ones, index changed ones.
+"""Write resource versions: number new resources, skip unchanged ones, index changed ones, and the words of reports.
 
-https://hl7.org/fhir/R4/http.html#versions.
-Proved by tests/contract/test_versions.py.
+https://hl7.org/fhir/R4/http.html#versions. Words are for `_content`: https://www.sqlite.org/fts5.html,
+https://www.postgresql.org/docs/current/textsearch.html, decision D41.
+Proved by tests/contract/test_versions.py and tests/contract/test_report_words.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gateway.index.report_words import said_by
 from gateway.store.database.engine import (
     Bulk,
+    Engine,
     PerDialect,
     Row,
     Statement,
@@ -27,8 +30,10 @@ from gateway.store.database.engine import (
     rows_at_commit,
     unless_raced,
 )
+from gateway.store.database.facts import value_of
 from gateway.store.database.kept import served_version
 
+_OF_REPORTS: Final = "DiagnosticReport/"
 # The last instant of those given to `count` versions
 _GIVE_INSTANTS: Final = (
     "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
@@ -182,7 +187,7 @@ class RenderedVersion:
 
     `owner` is its study, empty for a resource that several studies describe. `as_of` is when its source was read: an
     older source does not overwrite a newer one. None is the commit itself: a lock has kept its source as it is.
-    `faults` is JSON if the validator rejects the resource.
+    `faults` is JSON if the validator rejects the resource. `words` are those of a report's text, None if not wanted.
     """
 
     address: str
@@ -193,6 +198,12 @@ class RenderedVersion:
     terms: Iterable[tuple[int, str]]
     moments: Iterable[tuple[int, int, int]]
     term_set: TermSet | None = None
+    words: str | None = None
+
+    @property
+    def is_report(self) -> bool:
+        """True for a DiagnosticReport, whose text can be searched."""
+        return self.address.startswith(_OF_REPORTS)
 
     @property
     def term_set_number(self) -> int | None:
@@ -295,6 +306,7 @@ def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVe
     yield from _number_new(plan)
     indexed = plan.indexed()
     yield from _index_anew([one for one in indexed if one.is_ahead])
+    yield from _put_words([(one.number, one.resource.words) for one in indexed if one.resource.is_report])
     behind = [one for one in indexed if not one.is_ahead]
     if plan.versions or plan.same or behind:
         yield from _commit(plan, now)
@@ -452,3 +464,142 @@ def _index_anew(
         for key, low, high in one.resource.moments
     ]
     yield from put(ADD_MOMENT, moments)
+
+
+# The words of reports, in a table of their own: SQLite's own kind of table for words, and in PostgreSQL a column of the
+# type `tsvector`. The fact `words` says how far it is: `clear` (rows of former settings go), the number of the last
+# resource that was filled in, or `complete`. Who writes reports and is not to keep words sets it back to `clear`, so
+# that no search misses a report
+WORDS_AT_ONCE: Final = 1_000  # numbers of resources, one in ten of which is a report
+_WORDS: Final = "words"
+_CLEAR: Final = "clear"
+_COMPLETE: Final = "complete"
+_PUT: Final = Bulk(
+    "number BIGINT, words TEXT",
+    "INSERT INTO report_words (rowid, words) SELECT row.number, to_tsvector('simple', row.words) FROM {rows}"
+    " ON CONFLICT (rowid) DO UPDATE SET words = excluded.words",
+    ("INSERT OR REPLACE INTO report_words (rowid, words) VALUES (:number, :words)",),
+)
+# Of a report that has none, and that still has the version that was read
+_FILL: Final = Bulk(
+    "number BIGINT, version BIGINT, words TEXT",
+    "INSERT INTO report_words (rowid, words) SELECT row.number, to_tsvector('simple', row.words) FROM {rows}"
+    " JOIN resource r ON r.number = row.number AND r.version = row.version ON CONFLICT (rowid) DO NOTHING",
+    (
+        "INSERT INTO report_words (rowid, words) SELECT r.number, :words FROM resource r WHERE r.number = :number"
+        " AND r.version = :version AND NOT EXISTS (SELECT 1 FROM report_words w WHERE w.rowid = r.number)",
+    ),
+)
+_OUTDATED: Final = Statement("UPDATE fact SET value = 'clear' WHERE name = 'words' AND value <> 'clear'")
+_BEGIN: Final = Statement("INSERT INTO fact (name, value) VALUES ('words', 'clear') ON CONFLICT DO NOTHING")
+_ADVANCE: Final = Statement("UPDATE fact SET value = :value WHERE name = 'words' AND value = :before RETURNING value")
+_END: Final = Statement("DELETE FROM fact WHERE name = 'words' AND value = 'clear'")
+_NEWEST: Final = Statement("SELECT max(r.number) FROM resource r")
+_SOME: Final = Statement("SELECT w.rowid FROM report_words w WHERE w.rowid > 0 ORDER BY w.rowid LIMIT :most")
+DROP_WORDS: Final = Statement("DELETE FROM report_words WHERE rowid = :number")
+_REPORTS: Final = Statement(
+    "SELECT r.number, r.version, v.body FROM resource r CROSS JOIN version v WHERE r.number > :after"
+    " AND r.number <= :last AND r.address >= 'DiagnosticReport/' AND r.address < 'DiagnosticReport0'"
+    " AND v.resource = r.number AND v.version = r.version ORDER BY r.number"
+)
+# SQLite leaves words of deleted rows in its index until it merges the parts of it
+MERGE_LATER: Final = PerDialect(
+    {"sqlite": Statement("INSERT INTO fact (name, value) VALUES ('words-to-merge', '1') ON CONFLICT DO NOTHING")}
+)
+_MERGE: Final = PerDialect(
+    {"sqlite": Statement("INSERT INTO report_words (report_words, rank) VALUES ('merge', :pages)")}
+)
+_CHANGES: Final = PerDialect({"sqlite": Statement("SELECT total_changes()")})
+_IS_TO_MERGE: Final = Statement("SELECT 1 FROM fact WHERE name = 'words-to-merge'")
+_MERGED: Final = Statement("DELETE FROM fact WHERE name = 'words-to-merge'")
+_PAGES: Final = 200
+_LEAST: Final = 1  # changes of a merge that had nothing to do
+
+Fold = Callable[[Sequence[bytes]], Awaitable[list[str]]]
+
+
+def words_of(bodies: Sequence[bytes]) -> list[str]:
+    """Return the words of stored reports, each from the row of its version."""
+    return [said_by(json.loads(served_version(one, 0, 0))) for one in bodies]
+
+
+def _put_words(reports: Sequence[tuple[int, str | None]]) -> Steps[None]:
+    """Write the words of reports that are written, by their numbers; None says that this process keeps none."""
+    if any(words is None for _, words in reports):
+        yield from ask(_OUTDATED)
+    # In the order of the numbers, as they are filled in: no two writers wait for each other
+    rows = [{"number": number, "words": words} for number, words in sorted(reports) if words is not None]
+    yield from ask_rows(_PUT, rows)
+
+
+async def are_complete(engine: Engine) -> bool:
+    """True if the words of every stored report are kept."""
+    return await value_of(engine, _WORDS) == _COMPLETE
+
+
+async def catch_up(engine: Engine, fold: Fold, *, has_words: bool) -> bool:
+    """Do the next piece of what is left to do; False if nothing is. If not `has_words`, the words that are kept go.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if await engine.fetch(_IS_TO_MERGE):
+        await engine.do(_merge)
+        return True
+    at = await value_of(engine, _WORDS)
+    if at is None:
+        if has_words:
+            await engine.do(lambda: ask(_BEGIN))
+        return has_words
+    if at == _CLEAR or not has_words:
+        return await engine.do(lambda: _clear(at, has_words=has_words))
+    if at != _COMPLETE:
+        await _fill(engine, fold, at)
+    return at != _COMPLETE
+
+
+def _clear(at: str, *, has_words: bool) -> Steps[bool]:
+    """Delete some rows; behind the last, begin to fill, or forget that there were any."""
+    rows = yield from ask(_SOME, most=WORDS_AT_ONCE)
+    yield from ask_each(DROP_WORDS, [{"number": int(number)} for (number,) in rows])
+    if at != _CLEAR:
+        yield from ask(_OUTDATED)
+    if rows:
+        yield from ask(MERGE_LATER)
+    elif has_words:
+        yield from ask(_ADVANCE, before=_CLEAR, value="0")
+    else:
+        yield from ask(_END)
+    return has_words or bool(rows)
+
+
+async def _fill(engine: Engine, fold: Fold, at: str) -> None:
+    """Write the words of the reports among the next resources, as far as they are as they were read."""
+    [[newest]] = await engine.fetch(_NEWEST)
+    last = min(int(at) + WORDS_AT_ONCE, int(newest or 0))
+    found = await engine.fetch(_REPORTS, after=int(at), last=last)
+    words = await fold([body for *_, body in found]) if found else []
+    rows = [
+        {"number": number, "version": version, "words": said}
+        for (number, version, _), said in zip(found, words, strict=True)
+    ]
+
+    def work() -> Steps[None]:
+        value = _COMPLETE if last <= int(at) else str(last)
+        if (yield from ask(_ADVANCE, before=at, value=value)):
+            yield from ask_rows(_FILL, rows)
+
+    await engine.do(work)
+
+
+def _merge() -> Steps[None]:
+    """Merge some parts of SQLite's index; once nothing changes, what was deleted is in none of them."""
+    before = yield from ask(_CHANGES)
+    yield from ask(_MERGE, pages=-_PAGES)
+    yield from ask(_MERGE, pages=_PAGES)
+    if not before or _changed(before, (yield from ask(_CHANGES))) <= 2 * _LEAST:
+        yield from ask(_MERGED)
+
+
+def _changed(before: Sequence[Row], behind: Sequence[Row]) -> int:
+    return int(behind[0][0]) - int(before[0][0])

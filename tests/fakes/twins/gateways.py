@@ -31,6 +31,7 @@ from gateway.store.database.engine import Statement, ask_each, micros
 from gateway.store.database.postgres import PLANNED_EACH, Postgres, _Open
 from gateway.store.stored_reports import Pdfs
 from gateway.store.studies.crawling import Finished, Running, SweepRecord
+from gateway.store.studies.write_versions import catch_up
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 
@@ -139,7 +140,7 @@ class Twin:
 
     def __init__(self, engine: Any, upstream: MemoryAutoScribe, *, hides: Hides | None, is_indexed: bool) -> None:
         self.engine, self.upstream, self.hides = engine, upstream, hides
-        self.pipeline = Pipeline(self.engine, SITE, UTC)  # type: ignore[arg-type]
+        self.pipeline = Pipeline(self.engine, SITE, UTC, has_words=True)  # type: ignore[arg-type]
         self.reads = ReadThrough(upstream, self.engine, self.pipeline, Metrics())  # type: ignore[arg-type]
         settings = Settings.model_construct(server=Server())
         self.app = application(Configuration(settings, SITE, "test"), Metrics(), None, serves_fhir=True)  # type: ignore[arg-type]
@@ -155,6 +156,7 @@ class Twin:
             tokens=Tokens(SITE.site_key),
             sweep=self._sweep,
             max_index_age=lambda: 1e9,
+            has_words=True,
         )
 
     def _sweep(self) -> SweepRecord:
@@ -259,9 +261,15 @@ class Twins:
     access: Access
 
 
+async def _no_words(_: Any) -> list[str]:
+    return []
+
+
 async def grow(twin: Twin, studies: RandomStudies, time: TwinClock) -> None:
     """Let a gateway ingest all states of the studies that its AutoScribe knows, each at its instant."""
     time.at = START
+    while await catch_up(twin.engine, _no_words, has_words=True):  # nothing is stored yet
+        pass
     reached: Counter[str] = Counter()
     for study in studies.order:
         time.forward(90)

@@ -34,6 +34,8 @@ _SORTED = {"_id", "_lastUpdated", "date", "status", "name", "patient"}
 _JSON = ("content-type", "application/fhir+json")
 _FORM = ("content-type", "application/x-www-form-urlencoded")
 
+_SAID = ("impression", "findings", '"follow up"', "Nodule", "fracture,brain", "of 4 mm", "unchecked", "nowhere")
+
 
 class RandomRequests:
     """Requests of a seed over these resources; `studies` and `users` are ids of AutoScribe, stored or not.
@@ -213,6 +215,8 @@ class RandomRequests:
             pairs = [("_lastUpdated", f"{dice.choice(('ge', 'ge', 'lt'))}{dice.choice(_DATES)}")]
         for _ in range(dice.choice((0, 0, 1, 2))):
             pairs.append(self._has(kind) if dice.random() < 0.25 else self._criterion(dice.choice(_BY_TYPE[kind])))
+        if kind == "DiagnosticReport" and dice.random() < 0.25:
+            pairs = [("_content", dice.choice(_SAID)), *pairs[dice.choice((0, 1, 1, 1)) :]]
         pairs += self._result(kind)
         return "&".join(f"{name}={quote(value, safe='|,:/*')}" for name, value in pairs)
 

@@ -22,7 +22,7 @@ SEARCHED = [row.resource_type for row in RESOURCES if not row.is_binary]
 WINDOW = "_lastUpdated=ge2020"
 NO_STUDY = "stu-" + "0" * 32
 OF_TYPE = {"date": "2024-01-01", "uri": "urn:x"}
-OF_NAME = {"study": NO_STUDY, "critical": "unknown", "addendum": "true"}
+OF_NAME = {"active": "true", "study": NO_STUDY, "critical": "unknown", "addendum": "true"}
 OF_MODIFIER = {"missing": "true", "identifier": "x", "of-type": "http://example.org|MR|1"}
 
 

@@ -225,6 +225,7 @@ def test_what_the_meta_of_a_resource_says_is_found():
         (key("Patient", "_tag"), code_term("t", "s")),
         (key("Patient", "_profile"), "urn:p"),
         (key("Patient", "_source"), "urn:x"),
+        (key("Patient", "active"), code_term("true")),
     }
 
 

@@ -26,6 +26,7 @@ from fakes.turned import (
     breaker_limits,
     ends,
     engine,
+    has_words,
     held,
     hooked,
     ignored,
@@ -150,6 +151,7 @@ TURNED = {
         "true",
         "fhir_api/test_capability.py::test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it",
     ),
+    "fhir.content_search": Turned("true", has_words),
     "fhir.canonical": Turned('"https://fhir.hospital.example"', lambda found: found.site.canonical),
     "sync.open_interval": Turned(
         "1", "crawl/test_crawler.py::test_a_signature_in_the_sandbox_is_taken_in_at_the_next_look"

@@ -16,7 +16,7 @@ from fakes.answered import ORDER
 from mappings.hl7v2.oru_r01 import messages, to_oru
 from mappings.hl7v2.receiver_rules import AT, Occasion, occasions
 from mappings.model import Facts, PdfFacts
-from mappings.profile import Receiver, conflicts, receiver, switches
+from mappings.profile import Facility, Receiver, conflicts, receiver, switches
 
 # Switches that change no byte of a message
 BEHAVIOUR = frozenset({"ack_table", "retry", "rate_limit", "window", "keepalive", "idle_close", "tls", "zsegments"})
@@ -55,7 +55,9 @@ def witnesses() -> tuple[Occasion, ...]:
     other = replace(first.study, modality="PET", metadata={})
     pdf = {first.cause.report_id: PdfFacts(2_000, bytes(20), b"%PDF-1.4")}
     ordered = replace(first, facts=Facts(orders=(ORDER,)))
-    return (*occasions(), replace(first, study=other), replace(first, facts=Facts(pdf=pdf)), ordered)
+    facility = Facility(first.study.reports[0].snapshot.facility_name, viewer="https://viewer.example/?uid={studyUID}")
+    viewed = replace(first, site=replace(first.site, facilities={facility.name: facility}))
+    return (*occasions(), replace(first, study=other), replace(first, facts=Facts(pdf=pdf)), ordered, viewed)
 
 
 def said(made: Receiver) -> list[bytes | None]:

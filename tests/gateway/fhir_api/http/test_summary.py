@@ -250,3 +250,21 @@ def test_no_choice_of_elements_loses_a_mandatory_one_or_adds_any(elements):
     found = shaped(DIAGNOSTIC_REPORT, Shape(elements=tuple(elements)))
     assert KEPT | {"id", "meta"} <= found.keys() <= DIAGNOSTIC_REPORT.keys()
     assert found.keys() - {"resourceType", "id", "meta"} <= KEPT.union(elements)
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_kept"),
+    [
+        (Shape("true"), True),
+        (Shape("data"), True),
+        (Shape("text"), False),
+        (Shape(elements=("endpoint",)), True),
+        (Shape(elements=("description",)), False),
+    ],
+)
+def test_a_contained_endpoint_stays_exactly_where_the_reference_to_it_stays(shape, is_kept):
+    study = {"resourceType": "ImagingStudy", "id": "s", "status": "unknown", "subject": {"reference": "Patient/p"}}
+    study |= {"contained": [{"resourceType": "Endpoint", "id": "viewer", "address": "https://v.example/"}]}
+    found = shaped({**study, "endpoint": [{"reference": "#viewer"}], "text": {"div": "x"}}, shape)
+    assert ("contained" in found, "endpoint" in found) == (is_kept, is_kept)
+    assert not is_kept or found["contained"] == study["contained"]
