@@ -187,6 +187,7 @@ def test_names_and_meanings_are_fit_for_a_table():
             "loop",
             "kind",
             "destination",
+            "name",
             "fate",
             "state",
             "reason",
