@@ -93,7 +93,6 @@ def everything(metrics):
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("feed_open_reports", {"destination": "ehr", "fate": "held"}, 2),
         ("feed_queue", {"destination": "ehr"}, 2),
-        ("certificate_days_left", {"kind": "peer", "name": "ehr.example:2575", "destination": "ehr"}, 12.5),
         ("orders_unmatched", {}, 4),
         ("store_write_duration_seconds_count", {}, 1),
         ("orders_received_total", {"source": "his", "outcome": "stored"}, 1),
