@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
-GENERATED := $(DOCUMENTS) gateway/console/templates/runbooks.html
+GENERATED := $(DOCUMENTS) docs/monitoring/alerts.yml gateway/console/templates/runbooks.html
 # Hundreds of processes start in the tests: each would compile the whole of the gateway anew
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -77,8 +77,9 @@ check-words: install
 	$(BIN)/proselint check *.md $(DOCUMENTS)
 	$(BIN)/python tests/licences.py
 
-docs: install ## write the generated tables of the documents anew
+docs: install ## write the generated tables of the documents, the rules and the dashboard anew
 	$(BIN)/cog -I docs -r $(GENERATED)
+	PYTHONPATH=docs $(BIN)/python -m generators.monitoring > docs/monitoring/dashboard.json
 
 bench: install ## measure speed as ratios, on the disk of TMPDIR or /tmp; the last lines are the result
 	TMPDIR=$${TMPDIR:-/tmp} $(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib

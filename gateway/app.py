@@ -32,7 +32,7 @@ from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
 from gateway.feed.deliver.feed_journal import HoldFeed
-from gateway.feed.loops import Loops, SettingsWatch, feed_loops
+from gateway.feed.loops import Loops, SettingsWatch, certificate_loop, feed_loops
 from gateway.fhir_api.application import Application, Lifespan, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
@@ -213,7 +213,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
             app.router.routes[:0] = gate.routes()
             loops += gate.loops()
         if trail is not None:
-            loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics).run())
+            journal = str(shared.configuration.audit_dir)
+            loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics, lambda: journal).run())
         async with alongside(loops):
             yield
 
@@ -272,14 +273,18 @@ async def _working(
     configuration, settings = shared.configuration, shared.configuration.settings
     shared.probe = probe = StoreProbe(engine, secrets.token_hex(8))
     loops: Loops = [forever(probe.once, EVERY, not_done="store-not-probed")]
+    loops.append(certificate_loop(engine))
+    alarm = partial(StoreAlarm, settings=settings.feed, metrics=shared.metrics)
     if shared.sibling is None:  # else the sibling alerts for both
-        loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
+        loops.append(alarm(lambda: probe.trouble, about=lambda: settings.database.place).run())
         loops += audit_loops(configuration, engine)
         if (forwarding := audit_forwarding(configuration)) is not None:
             loops.append(forwarding.run())
-            loops.append(StoreAlarm(lambda: forwarding.trouble, settings.feed, shared.metrics).run())
-    troubles = [lambda: TRUST.trouble, crowding, *([lambda: shared.reachability.trouble] if SYNC in roles else [])]
-    loops += [StoreAlarm(trouble, settings.feed, shared.metrics).run() for trouble in troubles]
+            loops.append(alarm(lambda: forwarding.trouble, about=lambda: str(settings.audit.syslog)).run())
+    loops.append(alarm(lambda: TRUST.trouble, about=lambda: "FHIR resources of this process").run())
+    loops.append(crowding(settings.feed, shared.metrics).run())
+    if SYNC in roles:
+        loops.append(alarm(lambda: shared.reachability.trouble, about=lambda: settings.upstream.base_url).run())
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
@@ -315,8 +320,10 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()
         if configuration.settings.source:
-            for trouble in (lambda: orders.trouble, lambda: orders.merge_trouble):
-                loops.append(StoreAlarm(trouble, configuration.settings.feed, shared.metrics).run())
+            alarm = partial(StoreAlarm, settings=configuration.settings.feed, metrics=shared.metrics)
+            sources = ", ".join(one.name for one in configuration.settings.source)
+            loops.append(alarm(lambda: orders.trouble, about=lambda: orders.about).run())
+            loops.append(alarm(lambda: orders.merge_trouble, about=lambda: f"merges of {sources}").run())
         if configuration.settings.pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, shared.metrics).run())
         yield loops

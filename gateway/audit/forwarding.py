@@ -28,7 +28,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded, ConfigError
 from gateway.runtime.loops import forever
 from gateway.runtime.own_file import flush_folder, open_private
-from gateway.runtime.tls import TlsSettings, tls_context
+from gateway.runtime.tls import SHOWN, TlsSettings, tls_context
 from gateway.store.audit_entries import LoadedTo
 
 EVERY: Final = 1.0  # seconds
@@ -128,6 +128,7 @@ class AuditForwarding:
         async with asyncio.timeout(_TIME):
             opened = asyncio.open_connection(receiver.host, receiver.port, ssl=context)
             self._reader, self._writer = await opened
+        SHOWN.note(f"{receiver.host}:{receiver.port}", self._writer.get_extra_info("ssl_object"))
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_TIME * 1_000))
         self._sent, self._settling = await asyncio.to_thread(_places, self._folder), None

@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 import httpcore
 
 from gateway.auth.key_set import MOST_BYTES
+from gateway.runtime.tls import SHOWN
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 # IPv6 networks whose addresses hold an IPv4 address, which may be private: NAT64 (RFC 6052) and 6to4 (RFC 3056)
@@ -164,6 +165,8 @@ class KeySetFetch:
             httpcore.AsyncConnectionPool(self._context, max_connections=1, network_backend=self._backend) as pool,
             pool.stream(method, url, headers=headers, content=content) as response,
         ):
+            parts, stream = urlsplit(url), response.extensions["network_stream"]
+            SHOWN.note(f"{parts.hostname}:{parts.port or 443}", stream.get_extra_info("ssl_object"))
             answered = {name.lower(): value.lower() for name, value in response.headers}
             if response.status != 200:
                 raise KeySetUnreachable(f"status-{response.status}")

@@ -23,7 +23,7 @@ from gateway.console.frame import ConsoleVisit, address, gate_of
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
 from gateway.feed.operator.acknowledging import acknowledge, acknowledgements
 from gateway.feed.operator.forms import critical_reports
-from gateway.feed.operator.needing import WaitingElsewhere, client_certificates, critical_of_day, waiting_elsewhere
+from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
 from gateway.feed.operator.status import (
     DeadLetters,
     DestinationStatus,
@@ -42,10 +42,9 @@ _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the cou
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
 _MOST_ITEMS: Final = 200
 _MOST_PAST: Final = 50
-_OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
-_OPEN_ROWS: Final = ("waiting", "held")
 _DOWN: Final = "connection-down"
-_SOON: Final = timedelta(days=30)  # before a certificate expires, as `check-config` warns
+_SHAPES: Final = {"valid": "good", "expires soon": "wait"}
+_WHOSE: Final = {"own": "our", "peer": "the receiver's", "authority": "the authority's"}
 
 Read = TypeVar("Read")
 
@@ -86,9 +85,10 @@ class Shared(Generic[Read]):
 
 
 @dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """Certificate that the gateway shows to a destination, as shape and word; `until` is None if it cannot be read."""
+class ShownCertificate:
+    """Certificate of a destination, in words: whose it is, as shape and word how it stands, and until when."""
 
+    whose: str
     until: datetime | None
     kind: str
     word: str
@@ -103,7 +103,7 @@ class DestinationRow:
     word: str
     why: str = ""
     since: datetime | None = None
-    certificate: ClientCertificate | None = None
+    certificates: tuple[ShownCertificate, ...] = ()
 
     @property
     def name(self) -> str:
@@ -113,14 +113,12 @@ class DestinationRow:
     @property
     def queue(self) -> int:
         """Number of open messages, composed or not."""
-        queue = self.status.queue
-        messages = sum(queue.messages.get(one, 0) for one in _OPEN_MESSAGES)
-        return messages + sum(queue.outbox.get(one, 0) for one in _OPEN_ROWS)
+        return self.status.queue.queue
 
     @property
     def held(self) -> int:
         """Number of held studies, and of reports that no message is composed of."""
-        return self.status.queue.held_lanes + self.status.queue.outbox.get("held", 0)
+        return self.status.queue.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,6 @@ class FeedPages:
         self._status: Shared[FeedStatus] = Shared()
         self._letters: Shared[DeadLetters] = Shared()
         self._others: Shared[tuple[WaitingElsewhere, ...]] = Shared()
-        self._certificates: Shared[dict[str, datetime | None]] = Shared()
 
     def forget(self) -> None:
         """Read everything anew for the next visitor, since somebody changed something."""
@@ -156,9 +153,7 @@ class FeedPages:
         """Answer with the state of everything: one look tells whether to worry."""
         found = await self._read(visit)
         critical = await critical_of_day(visit.serving.engine, visit.configuration)
-        until = await self._certificates.get(partial(asyncio.to_thread, client_certificates, visit.configuration))
-        own = {name: _certificate(at, clock.now()) for name, at in until.items()}
-        rows = [replace(_row(one, found), certificate=own.get(one.link.name)) for one in found.destinations]
+        rows = [replace(_row(one, found), certificates=_certificates(found, one)) for one in found.destinations]
         index = _index(visit)
         verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
         values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
@@ -226,14 +221,12 @@ def _row(one: DestinationStatus, found: FeedStatus) -> DestinationRow:
     return DestinationRow(one, "good", "up")
 
 
-def _certificate(until: datetime | None, now: datetime) -> ClientCertificate:
-    if until is None:
-        return ClientCertificate(None, "bad", "not readable")
-    if until <= now:
-        return ClientCertificate(until, "bad", "expired")
-    if until - now < _SOON:
-        return ClientCertificate(until, "wait", "expires soon")
-    return ClientCertificate(until, "good", "valid")
+def _certificates(found: FeedStatus, one: DestinationStatus) -> tuple[ShownCertificate, ...]:
+    own = [each for each in found.certificates if each.destination == one.link.name]
+    words = [(each, each.standing(found.at)) for each in own]
+    return tuple(
+        ShownCertificate(_WHOSE[each.kind], each.until, _SHAPES.get(word, "bad"), word) for each, word in words
+    )
 
 
 def _index(visit: ConsoleVisit) -> dict[str, Any]:
@@ -257,8 +250,8 @@ def _index(visit: ConsoleVisit) -> dict[str, Any]:
 def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
     """Return whether to worry, in a word, and why."""
     bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
-    own = [(row.name, row.certificate) for row in rows if row.certificate is not None]
-    bad += [f"our certificate for {name} is {one.word}" for name, one in own if one.kind == "bad"]
+    own = [(row.name, one) for row in rows for one in row.certificates]
+    bad += [f"{one.whose} certificate for {name} is {one.word}" for name, one in own if one.kind == "bad"]
     bad += [f"{critical} critical not acknowledged"] if critical else []
     unseen = sum(not one.acknowledged_by for one in found.alerts)
     bad += [f"{unseen} {'alert' if unseen == 1 else 'alerts'} nobody acknowledged"] if unseen else []
@@ -266,7 +259,7 @@ def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is
         return {"kind": "bad", "word": "Somebody is needed", "why": bad}
     waits = [f"a plan waits at {row.name}" for row in rows if row.status.standing.plan]
     waits += [f"{row.held} held at {row.name}" for row in rows if row.held]
-    waits += [f"our certificate for {name} {one.word}" for name, one in own if one.kind == "wait"]
+    waits += [f"{one.whose} certificate for {name} {one.word}" for name, one in own if one.kind == "wait"]
     waits += [] if is_current else ["the index is not complete"]
     if waits:
         return {"kind": "wait", "word": "Something waits", "why": waits}
@@ -288,14 +281,12 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
             acts = action_link("apply", at=name), action_link("discard", at=name)
             yield WorkItem("plan", name, "", "", str(plan), since, f"feed plan {name} --reports", is_critical, acts)
         for lane in queue.lanes:
-            step = f"feed resume {name} --study {lane.study_id} --dry-run"
             is_critical = lane.study_id in critical
-            about, acts = (lane.study_id, lane.reason, lane.since), _acts_of_held(name, lane)
-            yield WorkItem("held study", name, "", *about, step, is_critical, acts)
+            about, acts = (lane.study_id, _reason(lane), lane.since, lane.step), _acts_of_held(name, lane)
+            yield WorkItem("held study", name, "", *about, is_critical, acts)
         for row in queue.held_rows:
-            step = f"feed show {row.study_id}"
-            about, acts = (row.study_id, row.reason, row.since), _acts_of_held(name, row)
-            yield WorkItem("held report", name, "", *about, step, row.is_critical, acts)
+            about, acts = (row.study_id, _reason(row), row.since, row.step), _acts_of_held(name, row)
+            yield WorkItem("held report", name, "", *about, row.is_critical, acts)
         if queue.indeterminate:
             step = f"feed resume {name} --held indeterminate --dry-run"
             acts = (action_link("let-go", at=name, held="indeterminate"),)
@@ -306,6 +297,10 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
         step = f"feed withdraw {item.report_id} --dry-run"
         acts = tuple(action_link(one, report=item.report_id) for one in ("withdraw", "leave"))
         yield WorkItem("cancelled after signing", "", *told, step, item.is_critical, acts)
+
+
+def _reason(held: HeldStudy) -> str:
+    return f"{held.reason}; {held.about}" if held.about else held.reason
 
 
 def _acts_of_held(name: str, held: HeldStudy) -> tuple[ActionLink, ...]:

@@ -15,9 +15,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from gateway.feed.alerts import certificates
 from gateway.feed.alerts.conditions import SETTINGS_DIFFER
 from gateway.feed.alerts.monitor import AlertMonitor
-from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
+from gateway.feed.alerts.webhook import hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.feed_journal import FeedJournal, HoldFeed
@@ -79,10 +80,10 @@ class SettingsWatch:
         self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
     ) -> None:
         self._engine, self._routes, self._metrics, self._leases = engine, routes, metrics, leases
-        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
+        self._hooks = [one for one in hooks(settings) if not one.after]
         self._other: set[str] = set()
         self._told: set[str] = set()
-        self._posted: set[str] = set()
+        self._posted: set[tuple[str, str]] = set()  # address and destination
 
     async def run(self) -> None:
         """Check every 15 seconds, until cancelled."""
@@ -103,14 +104,12 @@ class SettingsWatch:
         for name in differs | self._told:
             self._metrics.alerted(SETTINGS_DIFFER.code, name, int(name in differs))
         self._other, self._told = other, differs
-        for name in sorted(differs ^ self._posted):
-            await self._post(name, "raised" if name in differs else "cleared")
-
-    async def _post(self, name: str, state: str) -> None:
-        """Alert that a destination's settings differ, or no longer do; the next check tries again if this fails."""
-        data = process_alert_data(SETTINGS_DIFFER.code, name, state, 1, clock.now())
-        if all([await hook.post(data) for hook in self._hooks]):
-            self._posted ^= {name}
+        for hook in self._hooks:
+            posted = {name for address, name in self._posted if address == hook.name}
+            for name in sorted(differs ^ posted):  # the next check tries again what is not accepted
+                state, about = "raised" if name in differs else "cleared", f"settings of {name} on this machine"
+                data = process_alert_data(SETTINGS_DIFFER.code, name, state, (1, clock.now()), about)
+                self._posted ^= {(hook.name, name)} if await hook.post(data) else set()
 
     async def _differs(self, destination: Destination) -> bool:
         """True if the settings in force for a destination differ from those of this process.
@@ -136,6 +135,11 @@ class SettingsWatch:
 
 
 Loops = list[Coroutine[Any, Any, None]]
+
+
+def certificate_loop(engine: Engine) -> Coroutine[Any, Any, None]:
+    """Return the loop that stores the certificates that peers showed to this process."""
+    return forever(certificates.ShownNotes(engine).once, certificates.EVERY, not_done="certificates-not-stored")
 
 
 @asynccontextmanager
@@ -169,11 +173,13 @@ async def feed_loops(
             )
             for one in enabled
         ]
+        monitor = AlertMonitor(engine, enabled, settings, name, metrics)
+        monitor.certificates = partial(certificates.watched_certificates, engine, configuration)
         yield [
             journal.run(),
             *[one.run() for one in destination_workers],
             minutes.run(),
-            AlertMonitor(engine, enabled, settings, name, metrics).run(),
+            monitor.run(),
             Retention(engine, settings.retention_days).run(),
             SettingsWatch(engine, routes, settings, metrics, leases).run(),
         ]

@@ -30,7 +30,7 @@ from gateway.mllp.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.mllp.permit import Permit
 from gateway.runtime import clock
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
-from gateway.runtime.tls import TlsSettings, tls_context
+from gateway.runtime.tls import SHOWN, TlsSettings, tls_context
 
 CONNECT_TIMEOUT: Final = 10.0
 CLOSE_WAIT: Final = 2.0
@@ -99,6 +99,7 @@ class Connection:
             raise ConnectFailed(str(endpoint), f"no connection after {endpoint.connect_timeout:g} s") from None
         except OSError as error:
             raise ConnectFailed(str(endpoint), reason(error)) from None
+        SHOWN.note(str(endpoint), peer.extra("ssl_object"))  # noqa: S610 (no database)
         connection = cls(endpoint, peer, permit)
         if await connection._ends(clock.monotonic() - begun):
             await connection.close()

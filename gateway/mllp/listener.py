@@ -63,19 +63,20 @@ class ListenAddress:
 
 
 class Crowding:
-    """Last time that a listener of this process had too many connections; `trouble` is the alert code for it."""
+    """Last time that a listener had too many connections, and which; `trouble` is the alert code for it."""
 
     def __init__(self) -> None:
         self._at = -_TOLD_FOR
+        self.place = ""
 
     @property
     def trouble(self) -> str:
         """Alert code during the hour after too many connections, else empty."""
         return CROWDED if clock.monotonic() - self._at < _TOLD_FOR else ""
 
-    def note(self) -> None:
+    def note(self, place: str) -> None:
         """Note that a listener has too many connections now."""
-        self._at = clock.monotonic()
+        self._at, self.place = clock.monotonic(), place
 
 
 CROWDING: Final = Crowding()
@@ -201,7 +202,7 @@ class MllpListener:
 
     def _gives_way(self, rivals: Iterable[_Served]) -> bool:
         """Close the connection that has been idle longest, to make room; False if none is idle."""
-        CROWDING.note()
+        CROWDING.note(self._address.place)
         idle = [(seconds, one) for one in rivals if (seconds := one.idle) is not None]
         if not idle:
             return False

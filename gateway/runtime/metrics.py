@@ -126,6 +126,22 @@ METRICS: Final = (
         ("destination", "fate"),
         "Signed reports that are open at a destination, by fate, as in its certificate. One process of several has it.",
     ),
+    MetricRow("feed_queue", "gauge", ("destination",), "Messages that are not settled, and reports to be composed."),
+    MetricRow("feed_oldest_seconds", "gauge", ("destination",), "Age of the oldest message that is not settled, or 0."),
+    MetricRow("feed_held", "gauge", ("destination",), "Held studies, and reports of which no message is composed."),
+    MetricRow("feed_dead_letters", "gauge", ("destination",), "Messages given up that no newer message replaces."),
+    MetricRow(
+        "feed_last_ack_timestamp_seconds",
+        "gauge",
+        ("destination",),
+        "When the newest delivered message was acknowledged, Unix time; absent before the first.",
+    ),
+    MetricRow(
+        "certificate_days_left",
+        "gauge",
+        ("kind", "name", "destination"),
+        "Days until a certificate ends; NaN: not readable. Kind peer: name is host:port; own, authority: the setting.",
+    ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
         "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
@@ -154,6 +170,7 @@ METRICS: Final = (
         "Messages of hospitals that were settled with a note, by its code: docs/orders.md, What is taken.",
     ),
     MetricRow("orders_waiting", "gauge", ("source",), "Messages of hospitals that are stored and not applied yet."),
+    MetricRow("orders_unmatched", "gauge", (), "Studies without a match among a hospital's orders; NaN: not counted."),
     MetricRow(
         "orders_deleted_total",
         "counter",
@@ -179,6 +196,11 @@ def metric_rows() -> list[tuple[str, str, str, str]]:
     return [(f"{PREFIX}{name}", row.kind, ", ".join(row.labels), meaning) for name, row, meaning in named]
 
 
+def reason_code(reason: str) -> str:
+    """Return a reason of the feed where it is a code; a receiver's own text, which may be anything, is `other`."""
+    return reason if _REASON.fullmatch(reason) else "other"
+
+
 class Metrics:
     """Metrics of one application, in a registry of its own, with a method for each event that is counted.
 
@@ -198,6 +220,7 @@ class Metrics:
         self._gauges["missing_studies"].set(math.nan)
         self._gauges["index_age_seconds"].set(math.nan)
         self._gauges["audit_writable"].set(math.nan)
+        self._gauges["orders_unmatched"].set(math.nan)
 
     def refused_connection(self, reason: str) -> None:
         """Count a connection that was closed at a limit."""
@@ -291,8 +314,7 @@ class Metrics:
 
     def fed(self, destination: str, state: str, reason: str) -> None:
         """Count the result of a sent message; `reason` is a code, and a receiver's own code counts as `other`."""
-        known = reason if _REASON.fullmatch(reason) else "other"
-        self._counters["feed_messages_total"].labels(destination, state, known).inc()
+        self._counters["feed_messages_total"].labels(destination, state, reason_code(reason)).inc()
 
     def heard_late(self, destination: str, outcome: str) -> None:
         """Count an acknowledgement that answers no message in hand; `outcome` as listed in the metric's meaning."""
@@ -331,11 +353,11 @@ class Metrics:
         """Set the extent of a condition at a destination; 0 if it is over."""
         self._gauges["feed_alert"].labels(code, destination).set(count)
 
-    def opened(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Set the numbers of open reports by destination and fate; there are no others (D49)."""
-        self._gauges["feed_open_reports"].clear()
-        for (destination, fate), count in counts.items():
-            self._gauges["feed_open_reports"].labels(destination, fate).set(count)
+    def stands(self, name: str, figures: Mapping[tuple[str, ...], float]) -> None:
+        """Set all series of a gauge, by their labels; there are no others."""
+        self._gauges[name].clear()
+        for labels, value in figures.items():
+            (self._gauges[name].labels(*labels) if labels else self._gauges[name]).set(value)
 
     def broke(self, destination: str, *, is_open: bool) -> None:
         """Set whether the circuit breaker of a destination is open (D32)."""

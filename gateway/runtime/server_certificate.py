@@ -15,13 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import alongside, forever
-from gateway.runtime.tls import TlsSettings, server_context
+from gateway.runtime.tls import TlsSettings, ends_of, server_context
 
 CHECK_EVERY: Final = 30.0  # seconds
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of TLS 1.3 are all good
@@ -111,4 +109,4 @@ def valid_until(files: TlsSettings) -> datetime:
         OSError: its file cannot be read.
         ValueError: its file holds no certificate.
     """
-    return x509.load_pem_x509_certificates((files.certificate_file or Path()).read_bytes())[0].not_valid_after_utc
+    return ends_of(files.certificate_file or Path())[0]

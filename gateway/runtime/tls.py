@@ -1,13 +1,19 @@
-"""TLS settings of one side of connections, and the client and server SSL contexts built from the settings.
+"""TLS settings of one side of connections, the SSL contexts built from them, and the certificates that peers showed.
 
-RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks.
+RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks;
+RFC 5280 §4.1.2.5 (validity).
 """
 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
 
 from gateway.runtime.errors import ConfigError
 
@@ -84,3 +90,35 @@ def _problem(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return "not PEM, or certificate, key and password do not belong together"
     return "cannot be read" + (f" ({error.strerror})" if error.strerror else "")
+
+
+def ends_of(path: Path) -> tuple[datetime, ...]:
+    """Return when each certificate of a PEM file expires, in the order of the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file holds no certificate.
+    """
+    return tuple(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(path.read_bytes()))
+
+
+class ShownCertificates:
+    """Certificates that peers showed to this process. Any thread may note one."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[bytes, datetime]] = {}
+
+    def note(self, address: str, tls: Any) -> None:
+        """Note the certificate of the peer at `host:port`; `tls` is an SSL object, or None without TLS."""
+        der = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject | ssl.SSLSocket) else None
+        if der is not None and self._shown.get(address, (b"",))[0] != der:
+            with suppress(ValueError):  # what TLS accepted may still be odd, and a message must go on
+                self._shown[address] = der, x509.load_der_x509_certificate(der).not_valid_after_utc
+
+    @property
+    def ends(self) -> dict[str, datetime]:
+        """End of the certificate of each peer, by address."""
+        return {address: until for address, (_, until) in self._shown.copy().items()}
+
+
+SHOWN: Final = ShownCertificates()

@@ -35,6 +35,11 @@ class Database(SettingsGroup):
         return value
 
     @property
+    def place(self) -> str:
+        """Where the database is, without user and password."""
+        return str(self.file or f"postgresql://{self.url.get_secret_value().rpartition('@')[2]}")
+
+    @property
     def file(self) -> Path | None:
         """The SQLite file; None for PostgreSQL."""
         scheme, _, rest = self.url.get_secret_value().partition(":///")

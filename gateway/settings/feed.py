@@ -6,15 +6,18 @@ D37, D38.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
 from gateway.settings.group import Expert, SettingsGroup
-from gateway.settings.values import parts_of, secrets_in
+from gateway.settings.values import parts_of, secrets_in, split_at_commas
+
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 def _reachable(value: SecretStr) -> SecretStr:
@@ -27,6 +30,12 @@ def _signing(value: SecretStr | None) -> SecretStr | None:
     if len(secrets) > 1 or not all(secrets):
         raise ValueError("not one secret in base64")
     return value if secrets else None
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("not a mail address, such as radiology-it@hospital.example")
+    return value
 
 
 _Url = Annotated[SecretStr, AfterValidator(_reachable)]
@@ -77,6 +86,27 @@ class Feed(SettingsGroup):
     queue_age_alert_minutes: Expert[float] = Field(
         15, gt=0, le=10_080, description="Minutes that the oldest message may wait before an alert."
     )
+    mail_user: str | None = Field(None, min_length=1, description="User name at the mail server. Not set: no login.")
+    mail_password: SecretStr | None = Field(None, min_length=1, description="Password of mail_user.")
+    mail_from: Annotated[str, AfterValidator(_address)] | None = Field(None, description="Sender of the mails.")
+    mail_to: Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(split_at_commas)] = Field(
+        (), description="Addresses that the mails go to."
+    )
+    mail_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities of the mail server's certificate. Not set: those of the system."
+    )
+    mail_digest_hour: Expert[int] = Field(
+        7,
+        ge=0,
+        le=23,
+        description="Hour of the day, by this machine's time zone, when what is not urgent is mailed.",
+    )
+    mail_port: int = Field(587, ge=1, le=65535, description="TCP port of the mail server.")
+    mail_host: str | None = Field(
+        None,
+        description="Mail server (SMTP) for alerts, always over TLS: STARTTLS, or TLS at once on port 465. It needs "
+        "mail_from and mail_to. Not set: no mail.",
+    )
     draft_wait_minutes: Expert[float] = Field(
         15,
         ge=0,
@@ -122,4 +152,15 @@ class Feed(SettingsGroup):
     def _one_after_another(cls, value: tuple[Escalation, ...]) -> tuple[Escalation, ...]:
         if any(first.minutes >= second.minutes for first, second in pairwise(value)):
             raise ValueError("minutes that are not more than those of the table before")
+        return value
+
+    @validates("mail_host")
+    @classmethod
+    def _whole_mail(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if not value:
+            return None
+        if not (info.data.get("mail_from") and info.data.get("mail_to")):
+            raise ValueError("without mail_from and mail_to, or these are wrong")
+        if (info.data.get("mail_user") is None) is not (info.data.get("mail_password") is None):
+            raise ValueError("of mail_user and mail_password, one is missing")
         return value

@@ -15,11 +15,13 @@ from typing import Final
 import httpx
 
 from gateway.runtime import clock
+from gateway.runtime.tls import SHOWN
 from gateway.settings import Upstream
 
 _EXPIRY: Final = 5.0  # seconds for which an idle connection is kept
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 60.0  # until the next bytes of an answer; the setting upstream.timeout bounds a whole one
+_PORTS: Final = {"http": 80, "https": 443}
 _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 
 
@@ -56,6 +58,9 @@ class ApiConnections:
         self._used.add(connection)
         try:
             response = await connection.handle_async_request(request)
+            if (stream := response.extensions.get("network_stream")) is not None:
+                port = request.url.port or _PORTS.get(request.url.scheme)
+                SHOWN.note(f"{request.url.host}:{port}", stream.get_extra_info("ssl_object"))
             try:
                 yield response
             finally:

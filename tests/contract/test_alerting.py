@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.feed.alerts.monitor import EVERY, LEASE, AlertMonitor
+from gateway.feed.holding import facilities_of
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
@@ -99,6 +100,8 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
         for _ in range(2):
             assert {one.code for one in await watch.once()} == {"lane-held"}
         [told] = hook.said
+        facility = (await facilities_of(engine, {told["studies"][0]}))[told["studies"][0]]
+        [(study_id, control_id)] = await rows(engine, "SELECT study_id, control_id FROM message")
         assert datetime.fromisoformat(told.pop("since")) <= clock.now()
         assert told == {
             "alert": "lane-held",
@@ -106,7 +109,9 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
             "state": "raised",
             "change": "begins",
             "count": 1,
-            "studies": [(await rows(engine, "SELECT study_id FROM lane"))[0][0]],
+            "studies": [study_id],
+            "about": [f"{study_id}, message {control_id}: refused AE-101, facility {facility}"],
+            "next": f"feed show {study_id} --at ehr",
             "runbook": "docs/runbooks.md#lane-held",
         }
         await engine.query("SELECT 1", [])

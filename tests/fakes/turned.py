@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.feed.alerts.conditions import alerts
+from gateway.feed.alerts.mail import MailHook
 from gateway.feed.alerts.webhook import heartbeats, hooks
 from gateway.feed.deliver.delivery_results import RefusalCount
 from gateway.feed.deliver.outcome import ruling_on
@@ -119,6 +120,10 @@ def has_words(read: Configuration) -> bool:
 
 def hooked(read: Configuration) -> Any:
     return [(one.name, one.after, one._url, one._keys) for one in hooks(read.settings.feed)]
+
+
+def mailed(read: Configuration) -> Any:
+    return [vars(one._settings) for one in hooks(read.settings.feed) if isinstance(one, MailHook)]
 
 
 def beaten(read: Configuration) -> Any:

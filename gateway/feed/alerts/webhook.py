@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ import httpx
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from gateway.feed.alerts.conditions import RUNBOOK
+from gateway.feed.alerts.conditions import RUNBOOK, next_step
+from gateway.feed.alerts.mail import MailHook
 from gateway.mllp.listener import CROWDING
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
@@ -72,11 +73,17 @@ class AlertHook:
             get_logger().warning("alert-not-posted", operation=self.name, code="refused", status=answer.status_code)
         return answer.is_success
 
+    async def post_all(self, news: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Post changes of alerts at once; return of each whether the address accepted it."""
+        return await asyncio.gather(*map(self.post, news))
 
-def hooks(settings: Feed) -> Iterator[AlertHook]:
-    """Yield every alert address of the settings: the immediate one if configured, then the escalation addresses."""
+
+def hooks(settings: Feed) -> Iterator[AlertHook | MailHook]:
+    """Yield every alert address of the settings: the immediate one and mail, if configured, then the escalations."""
     if settings.alert_url:
         yield AlertHook(AT_ONCE, 0, settings.alert_url, settings.alert_key)
+    if settings.mail_host:
+        yield MailHook(settings)
     for escalation in settings.escalate:
         yield AlertHook(
             f"{escalation.minutes:g}",
@@ -86,8 +93,14 @@ def hooks(settings: Feed) -> Iterator[AlertHook]:
         )
 
 
-def process_alert_data(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
-    """Return the data of an alert about this process itself, for posting without the monitor of the feed."""
+def process_alert_data(
+    code: str, destination: str, state: str, lasting: tuple[int, datetime], about: str
+) -> dict[str, Any]:
+    """Return the data of an alert about this process itself, for posting without the monitor of the feed.
+
+    `lasting` is its number, and when it began.
+    """
+    count, since = lasting
     return {
         "alert": code,
         "destination": destination,
@@ -95,6 +108,8 @@ def process_alert_data(code: str, destination: str, state: str, count: int, sinc
         "change": "begins" if state == "raised" else "ends",
         "count": count,
         "studies": [],
+        "about": [about],
+        "next": next_step(code, destination),
         "runbook": f"{RUNBOOK}#{code}",
         "since": since.isoformat(),
         "process": f"{socket.gethostname()}:{os.getpid()}",
@@ -135,13 +150,16 @@ _PATIENCE: Final = 10.0  # seconds that trouble, or its end, must last before it
 
 
 class StoreAlarm:
-    """Alarm about the database of this process; `trouble` returns the code of what stops writes, or an empty string."""
+    """Alarm about what a process sees: `trouble` returns the code of an alert, or nothing, and `about` its object."""
 
-    def __init__(self, trouble: Callable[[], str], settings: Feed, metrics: Metrics) -> None:
-        self._trouble, self._metrics = trouble, metrics
-        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
+    def __init__(
+        self, trouble: Callable[[], str], settings: Feed, metrics: Metrics, about: Callable[[], str] = str
+    ) -> None:
+        self._trouble, self._metrics, self._about = trouble, metrics, about
+        self._hooks = [one for one in hooks(settings) if not one.after]
         self._found, self._since, self._at = "", clock.monotonic(), clock.now()
-        self._noted = self._told = ""
+        self._noted, self._object = "", ""
+        self._told = dict.fromkeys((one.name for one in self._hooks), "")
 
     async def run(self) -> None:
         """Check and report every second, until cancelled."""
@@ -154,15 +172,18 @@ class StoreAlarm:
             return
         if self._noted != self._found:
             self._note()
-        if self._told not in {"", self._found} and await self._posted(self._told, "cleared"):
-            self._told = ""
-        if self._found and not self._told and await self._posted(self._found, "raised"):
-            self._told = self._found
+        for hook in self._hooks:
+            told = self._told[hook.name]
+            if told not in {"", self._found} and await self._posted(hook, told, "cleared"):
+                self._told[hook.name] = told = ""
+            if self._found and not told and await self._posted(hook, self._found, "raised"):
+                self._told[hook.name] = self._found
 
     def _look(self) -> None:
         """Note the present trouble, and since when it lasts."""
         if (found := self._trouble()) != self._found:
             self._found, self._since, self._at = found, clock.monotonic(), clock.now()
+            self._object = self._about() if found else self._object
 
     def _note(self) -> None:
         """Log the change once, and set the alert metrics."""
@@ -174,12 +195,12 @@ class StoreAlarm:
             self._metrics.alerted(self._found, "", 1)
         self._noted = self._found
 
-    async def _posted(self, code: str, state: str) -> bool:
-        """Post to the site's alert address; True if it was accepted. The next turn tries again if not."""
-        data = process_alert_data(code, "", state, int(clock.monotonic() - self._since), self._at)
-        return all([await hook.post(data) for hook in self._hooks])
+    async def _posted(self, hook: AlertHook | MailHook, code: str, state: str) -> bool:
+        """Post to an alert address; True if it was accepted. The next turn tries again if not."""
+        seconds = int(clock.monotonic() - self._since)
+        return await hook.post(process_alert_data(code, "", state, (seconds, self._at), self._object))
 
 
-def crowding() -> str:
-    """Return the alert code while listeners of this process have too many connections, else an empty string."""
-    return CROWDING.trouble
+def crowding(settings: Feed, metrics: Metrics) -> StoreAlarm:
+    """Return the alarm about listeners of this process that have too many connections."""
+    return StoreAlarm(lambda: CROWDING.trouble, settings, metrics, lambda: CROWDING.place)

@@ -29,7 +29,7 @@ from gateway.mllp.peer import PART, forget_unsent, give_up_after, reason, unackn
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Basic, Bearer, Http
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
-from gateway.runtime.tls import tls_context
+from gateway.runtime.tls import SHOWN, tls_context
 from gateway.store.feed.messages import Head
 from mappings.profile import Receiver
 
@@ -168,7 +168,7 @@ class HttpChannel:
     async def exchange(self, head: Head) -> Acknowledgement | None:
         """Post a message and return its acknowledgement, as `Channel.exchange`."""
         client = self._client = self._client or self._opened()
-        where = f"{self._transport.host}:{self._transport.port}"
+        where = str(self._transport.endpoint)
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
         self.where, self.received = towards(str(self._transport)), b""
         self._wire.begin()
@@ -178,7 +178,9 @@ class HttpChannel:
                     request = client.stream("POST", self._transport.url, content=head.body, headers=self._headers)
                     async with request as answer:
                         self._wire.answered()
-                        self.where = link(answer.extensions["network_stream"].get_extra_info)
+                        stream = answer.extensions["network_stream"]
+                        SHOWN.note(where, stream.get_extra_info("ssl_object"))
+                        self.where = link(stream.get_extra_info)
                         body = self.received = b"".join([part async for part in _bounded(answer, where)])
         except PermitEnded:  # the server does not process an incomplete request
             self._wire.begin()

@@ -1,30 +1,26 @@
 """Return what needs a person beside the states of `feed status`: critical results of a day, conflicts, orders.
 
-HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message), RFC 5280 §4.1.2.5 (validity of certificates);
-decisions D12, D48, D49. By ids and codes only. It stands apart from `feed status`, which loads less.
+HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message); decisions D12, D48, D49. By ids and
+codes only. It stands apart from `feed status`, which loads less.
 Proved by tests/gateway/console/test_pages.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.feed.fate import Fate, fates, places
 from gateway.feed.operator.show import order_match
-from gateway.feed.operator.study_decisions import UNMATCHED
 from gateway.routing import routes_of
-from gateway.routing.transport import tls_of
 from gateway.runtime import clock
-from gateway.runtime.server_certificate import valid_until
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros, moment
 from gateway.store.feed.ledger import recent_critical
 from gateway.store.orders.inbound import troubled
-from gateway.store.orders.matches import matches_with
+from gateway.store.orders.matches import UNMATCHED, matches_with
 from gateway.store.studies import identities
 
 MOST_CRITICAL: Final = 200  # the newest rows of each state that are looked at for critical results
@@ -112,21 +108,3 @@ async def _without_order(engine: Engine, most: int) -> AsyncIterator[WaitingElse
                 return
             count += 1
             yield WaitingElsewhere(str(order_match(match)), instant(match.since), match.study_id)
-
-
-def client_certificates(configuration: Configuration) -> dict[str, datetime | None]:
-    """Return when the certificate that the gateway shows to each destination expires; None if it cannot be read.
-
-    Destinations to which it shows none are left out. The certificates of receivers are not kept.
-
-    Raises:
-        ConfigError: the settings of a destination are wrong.
-    """
-    found: dict[str, datetime | None] = {}
-    for one in routes_of(configuration).destinations:
-        tls = tls_of(one.transport)
-        if one.is_enabled and tls is not None and tls.certificate_file is not None:
-            found[one.name] = None
-            with suppress(OSError, ValueError):
-                found[one.name] = valid_until(tls)
-    return found

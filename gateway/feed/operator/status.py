@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.feed.alerts.certificates import WatchedCertificate, watched_certificates
+from gateway.feed.alerts.conditions import next_step
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
+from gateway.feed.holding import facilities_of, held_step
 from gateway.feed.operator.arguments import CommandAnswer, at, counted, destinations_named, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
 from gateway.feed.plan.counts import PlanCounts, plan_of
@@ -26,12 +29,13 @@ from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, lease_standings
-from gateway.store.feed.ledger import DeadLetter, HeldRow, last_ack, stock, unrouted_before_start
+from gateway.store.feed.ledger import DeadLetter, HeldLane, HeldRow, last_ack, stock, unrouted_before_start
 from gateway.store.feed.ledger import dead_letters as dead_letters_at
 from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 
+_MOST_ABOUT: Final = 5
 MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed
 _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
@@ -39,11 +43,16 @@ _NOBODY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class HeldStudy:
-    """Study held at a destination, with the reason and the start."""
+    """Study held at a destination: the reason, the start, what it is about, and the next command.
+
+    `about` is the message that was refused with the answer's code, or the facility whose settings lack something.
+    """
 
     study_id: str
     reason: str
     since: datetime
+    about: str
+    step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +88,13 @@ class LastAcknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class DestinationQueue:
-    """Queue of a destination: messages and outbox rows by state, and what is held, oldest first."""
+    """Queue of a destination: messages and outbox rows by state, and what is held, oldest first.
 
+    `queue` counts open messages, composed or not; `held` the held studies, and reports that no message is composed of.
+    """
+
+    queue: int
+    held: int
     messages: Mapping[str, int]
     outbox: Mapping[str, int]
     held_for: Mapping[str, int]
@@ -129,7 +143,7 @@ class DestinationStatus:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """Alert as the monitor last found it, and who acknowledged it."""
+    """Alert as the monitor last found it: who acknowledged it, what it is about, and the next command."""
 
     alert: str
     destination: str
@@ -137,6 +151,8 @@ class OpenAlert:
     since: datetime
     acknowledged_by: str
     acknowledged_at: datetime | None
+    about: tuple[str, ...]
+    step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,7 @@ class FeedStatus(CommandAnswer):
     ignored: int
     cancelled_after_sign: tuple[OpenCancellation, ...]
     alerts: tuple[OpenAlert, ...]
+    certificates: tuple[WatchedCertificate, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield the status as lines for people."""
@@ -159,7 +176,11 @@ class FeedStatus(CommandAnswer):
         history = f" ({before} of them signed before each destination's start)" if before else ""
         yield from cancelled_lines(self.cancelled_after_sign)
         yield f"no destination takes: {self.unrouted} unrouted{history}, {self.ignored} ignored by a rule"
-        yield from map(_alert_line, self.alerts)
+        for alert in self.alerts:
+            yield _alert_line(alert)
+            yield from (f"  about     {one}" for one in alert.about[:_MOST_ABOUT])
+            yield f"  next      {alert.step}"
+        yield from (one.line(self.at) for one in self.certificates)
         if not self.destinations:
             yield "no destination is set up"
 
@@ -180,7 +201,7 @@ async def status(engine: Engine, configuration: Configuration, *, counts_open: b
     destinations = [
         DestinationStatus(
             _link(name, known.get(name), stands.get(name)),
-            await _queue(engine, name, now),
+            await _queue(engine, name, known[name].name if name in known else name, now),
             await day_delivered(engine, name),
             await _standing(engine, name, known.get(name), routes.ignores),
             await _open(engine, name, known.get(name)) if counts_open else {},
@@ -196,6 +217,7 @@ async def status(engine: Engine, configuration: Configuration, *, counts_open: b
         nobody.rows.get("ignored", 0),
         await cancelled_open(engine),
         tuple(_alert(one) for one in await standing_alerts(engine) if one.cases),
+        await watched_certificates(engine, configuration),
     )
 
 
@@ -208,6 +230,8 @@ def _alert(alert: StandingAlert) -> OpenAlert:
         instant(min(case.since for case in alert.cases.values())),
         "" if is_open else alert.acknowledged_by,
         None if is_open else moment(alert.acknowledged_at),
+        alert.about,
+        next_step(alert.code, alert.destination, next((one.study_id for one in alert.cases.values()), "")),
     )
 
 
@@ -227,17 +251,20 @@ def _link(name: str, known: Destination | None, stands: LeaseStanding | None) ->
     )
 
 
-async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
+async def _queue(engine: Engine, name: str, label: str, now: int) -> DestinationQueue:
     stored = await stock(engine, name, MOST_LANES)
     given_up, last = await dead_letters_at(engine, name), await last_ack(engine, name)
+    facilities = await facilities_of(engine, {one.study_id for one in stored.held_rows})
     return DestinationQueue(
+        stored.queue,
+        stored.held,
         stored.messages,
         stored.rows,
         stored.held_for,
         None if stored.oldest is None else max(0, (now - stored.oldest) // _SECOND),
         stored.lane_count,
-        tuple(HeldStudy(one.study_id, one.reason, instant(one.since)) for one in stored.lanes),
-        tuple(map(_uncomposed, stored.held_rows)),
+        tuple(_held(one, label) for one in stored.lanes),
+        tuple(_uncomposed(one, label, facilities.get(one.study_id, "")) for one in stored.held_rows),
         stored.messages.get("indeterminate", 0),
         None if last is None else LastAcknowledgement(last.control_id, last.ack, instant(last.at)),
         len(given_up),
@@ -245,8 +272,16 @@ async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
     )
 
 
-def _uncomposed(row: HeldRow) -> UncomposedReport:
-    return UncomposedReport(row.study_id, row.reason, instant(row.since), row.is_critical)
+def _held(lane: HeldLane, name: str) -> HeldStudy:
+    about = " ".join(one for one in (f"message {lane.control_id}", lane.code) if one) if lane.control_id else ""
+    step = held_step(lane.reason, name, lane.study_id, lane.control_id)
+    return HeldStudy(lane.study_id, lane.reason, instant(lane.since), about, step)
+
+
+def _uncomposed(row: HeldRow, name: str, facility: str) -> UncomposedReport:
+    step = held_step(row.reason, name, row.study_id)
+    about = f"facility {facility}" if facility else ""
+    return UncomposedReport(row.study_id, row.reason, instant(row.since), about, step, row.is_critical)
 
 
 async def _open(engine: Engine, name: str, known: Destination | None) -> dict[str, int]:
@@ -290,17 +325,22 @@ def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
         given_up = counted(queue.dead_letters, "dead letter")
         yield f"  given up  {given_up}, {queue.critical_dead_letters} of them critical"
     for lane in queue.lanes:
-        yield f"  held      {lane.study_id}  {lane.reason}, since {at(lane.since)}"
+        yield f"  held      {lane.study_id}  {lane.reason}, since {at(lane.since)}{_of(lane)}"
     if queue.held_lanes > len(queue.lanes):
         yield f"  held      {counted(queue.held_lanes - len(queue.lanes), 'more study')}"
     for row in queue.held_rows:
         critical = ", critical" if row.is_critical else ""
-        yield f"  not made  {row.study_id}  {row.reason}, since {at(row.since)}{critical}"
+        yield f"  not made  {row.study_id}  {row.reason}, since {at(row.since)}{_of(row)}{critical}"
     if (more := queue.outbox.get("held", 0) - len(queue.held_rows)) > 0:
         yield f"  not made  {counted(more, 'more report')}"
     if fates := destination.open_reports:
         kinds = ", ".join(f"{count} {kind}" for kind, count in fates.items())
         yield f"  open      {counted(sum(fates.values()), 'report')}: {kinds}"
+
+
+def _of(held: HeldStudy) -> str:
+    """Return what a held line is about, and the next command."""
+    return f"{f'; {held.about}' if held.about else ''}; next: {held.step}"
 
 
 def _how_fast(day: DayDelivered) -> str:
@@ -379,6 +419,7 @@ class ListedDeadLetter:
     study_id: str
     cause: str
     reason: str
+    control_id: str
     rule: str | None
     source: str | None
     is_critical: bool
@@ -402,7 +443,8 @@ class DeadLetters(CommandAnswer):
             critical = "  CRITICAL" if letter.is_critical else ""
             rule = f"  ({letter.rule}; {letter.source})" if letter.rule else ""
             ids = f"{letter.destination}  {letter.report_id}  {letter.study_id}"
-            yield f"{ids}  {letter.reason}{rule}  since {at(letter.since)}{critical}"
+            step = f"  next: feed show {letter.control_id} --at {letter.destination}"
+            yield f"{ids}  {letter.reason}{rule}  since {at(letter.since)}{step}{critical}"
         yield counted(len(self.letters), "dead letter")
 
 
@@ -433,6 +475,7 @@ def _listed_letter(destination: Destination, letter: DeadLetter) -> ListedDeadLe
         letter.study_id,
         letter.kind,
         letter.reason,
+        letter.control_id,
         str(rule) if rule else None,
         rule.source if rule else None,
         letter.is_critical,

@@ -42,18 +42,24 @@ from gateway.store.feed.outbox import held_studies, tried
 from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT
 from gateway.store.orders.hospital import StoredOrder, connected, orders_by_number, orders_of_keys
 from gateway.store.orders.inbound import present_names, under_first_names
-from gateway.store.orders.matches import DecidedAs, StoredDecision, StoredMatch, matches_of, matches_with
+from gateway.store.orders.matches import (
+    UNMATCHED,
+    DecidedAs,
+    StoredDecision,
+    StoredMatch,
+    matches_of,
+    matches_with,
+)
 from gateway.store.orders.matches import decide as keep_decision
 from gateway.store.orders.numbers import OF_STUDY, changes_of, merges_of
 from gateway.store.studies import identities
 from gateway.store.studies.identities import StoredIdentity
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.match import REASONS, OrderSearch, Verdict, order_search
+from mappings.hospital.match import REASONS, OrderSearch, order_search
 from mappings.hospital.settle_match import NumberedOrders, against_decision, left_out
 from mappings.patient.identifiers import upstream_id
 from mappings.patient.subjects import subjects
 
-UNMATCHED: Final[tuple[Verdict, ...]] = ("held", "refused", "none")
 _IN_PART: Final = "group-in-part"
 _TOGETHER: Final = "Orders of one patient under one accession number are answered together. Name"
 _Places: TypeAlias = dict[str, list[str]]

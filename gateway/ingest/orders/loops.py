@@ -106,7 +106,7 @@ _RECENT: Final = timedelta(days=1)
 
 
 class OrderLoops:
-    """All loops for hospital messages; `trouble` and `merge_trouble` are alert codes, or empty.
+    """All loops for hospital messages; `trouble` and `merge_trouble` are alert codes, or empty; `about` says of what.
 
     `first_names` are those under which the store knows renamed sources, by their present ones.
 
@@ -120,7 +120,7 @@ class OrderLoops:
         self._sources = [one.as_stored(first_names) for one in sources_of(configuration)]
         self._authorities = Authorities(configuration.site)
         self._engine, self._metrics = engine, metrics
-        self.trouble = self.merge_trouble = ""
+        self.trouble = self.merge_trouble = self.about = ""
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the loops of the sources; without any source, only the deletion."""
@@ -142,10 +142,10 @@ class OrderLoops:
         waiting = await backlogs(self._engine)
         for source in self._sources:
             self._metrics.waiting_orders(source.name, waiting.pop(source.stored_name, 0))
-        state = await trouble_of(self._engine, micros(clock.now() - _RECENT))
+        state, self.about = await trouble_of(self._engine, micros(clock.now() - _RECENT))
         self.trouble = f"order-message-{state}" if state else ""
         if waiting and state != "failed":
-            self.trouble = SOURCE_GONE
+            self.trouble, self.about = SOURCE_GONE, ", ".join(f"{count} of {name}" for name, count in waiting.items())
         left = await left_merges(self._engine, micros(clock.now() - _RECENT))
         self.merge_trouble = NOT_READ if left else ""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from gateway.runtime.metrics import reason_code
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.ledger import IS_LAST, oldest
@@ -33,6 +34,7 @@ from gateway.store.feed.states import (
 )
 
 MOST: Final = 1_000
+MOST_ABOUT: Final = 20
 _SECOND: Final = 1_000_000
 _A_DAY: Final = timedelta(days=1)
 Cases: TypeAlias = Mapping[int, str]
@@ -43,25 +45,30 @@ _OLDEST_DUE: Final = Statement(
 # Outbox row numbers also stand for messages, so that a result keeps its number all the way. One statement covers all
 # states, since a refused message changes its state
 _CRITICAL_TOLD: Final = Statement(
-    "SELECT outbox, study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending',"
+    "SELECT outbox, study_id, control_id, reason, state FROM message"
+    " WHERE destination = :destination AND state IN ('queued', 'sending',"
     " 'indeterminate', 'held') AND priority = 0 AND is_critical = 1 AND coalesce(signed, made) < :before LIMIT :most"
 )
 _CRITICAL_UNTOLD: Final = Statement(
-    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state IN ('waiting', 'held')"
+    "SELECT number, study_id, '', reason, state FROM outbox WHERE destination = :destination"
+    " AND state IN ('waiting', 'held')"
     " AND is_critical = 1 AND coalesce(signed, decided) < :before LIMIT :most"
 )
 _CRITICAL_UNACCEPTED: Final = Statement(
-    "SELECT m.outbox, m.study_id FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    "SELECT m.outbox, m.study_id, m.control_id, m.ack, m.state FROM message m"
+    " WHERE m.destination = :destination AND m.state = 'delivered'"
     " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.is_critical = 1 AND coalesce(m.signed, m.made) < :before"
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
 _UNACCEPTED: Final = Statement(
-    "SELECT m.outbox, m.study_id FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    "SELECT m.outbox, m.study_id, m.control_id, m.ack, m.state FROM message m"
+    " WHERE m.destination = :destination AND m.state = 'delivered'"
     " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.committed < :before"
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
 _CRITICAL_HELD: Final = Statement(
-    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
+    "SELECT number, study_id, '', reason, state FROM outbox WHERE destination = :destination AND state = 'held'"
+    " AND is_critical = 1"
     " AND (reason IN listed(:reasons) OR (reason IN listed(:missing) AND EXISTS (SELECT 1 FROM order_match o"
     " WHERE o.study_id = outbox.study_id))) ORDER BY number LIMIT :most"
 )
@@ -74,12 +81,14 @@ _CRITICAL_PLANNED: Final = Statement(
     " ORDER BY number LIMIT :most"
 )
 _DEAD: Final = Statement(
-    "SELECT m.number, m.study_id, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
+    "SELECT m.number, m.study_id, m.control_id, m.reason, m.state, m.is_critical, m.outbox FROM message m"
+    " WHERE m.destination = :destination"
     f" AND m.state = 'dead_letter' AND m.reason NOT IN (:unsent, :seen, :erased){IS_LAST}"
     " ORDER BY m.priority, m.number LIMIT :most"
 )
 _LANES: Final = Statement(
-    "SELECT study_id, reason, since FROM lane WHERE destination = :destination ORDER BY study_id LIMIT :most"
+    "SELECT l.study_id, l.reason, l.since, m.control_id, m.reason FROM lane l LEFT JOIN message m"
+    " ON m.number = l.culprit WHERE l.destination = :destination ORDER BY l.study_id LIMIT :most"
 )
 _OUTBOX: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
@@ -88,7 +97,7 @@ _BLOCKED: Final = {"reasons": json.dumps(BLOCKED_AT_ONCE), "missing": json.dumps
 # An accession number may still come, but a critical result must not wait for it unnoticed. The wait for an order ends
 # by itself
 _HELD: Final = Statement(
-    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held'"
+    "SELECT number, study_id, '', reason, state FROM outbox WHERE destination = :destination AND state = 'held'"
     " AND reason <> :order AND (reason <> :awaited OR is_critical = 1 OR decided <= :before)"
     " ORDER BY number LIMIT :most"
 )
@@ -117,7 +126,9 @@ class FeedFacts:
     `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
     or stop. `unaccepted` are messages that the application did not answer in time. `held_lanes` are studies, by reason
     and start; `held_rows` are outbox rows. `without_order`, `order_cancelled` and `wrong_visit` are news of the last
-    day about orders of studies that were sent. The watcher sets `unserved`, the time without a lease holder.
+    day about orders of studies that were sent. The watcher sets `unserved`, the time without a lease holder. `about`
+    says of a row by its number what it concerns: study, message (MSH-10), and the reason or the receiver's code;
+    `about_dead` says it of a dead letter.
     """
 
     oldest: float = 0.0
@@ -135,6 +146,8 @@ class FeedFacts:
     wrong_visit: Cases = field(default_factory=dict)
     paused: str = ""
     unserved: float = 0.0
+    about: Mapping[int, str] = field(default_factory=dict)
+    about_dead: Mapping[int, str] = field(default_factory=dict)
 
 
 async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime) -> FeedFacts:
@@ -153,14 +166,18 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
     paused = await engine.fetch(PAUSED, name=watched.name)
     before = micros(now - watched.accession_after)
     awaited = {"awaited": ACCESSION_MISSING, "order": ORDER_AWAITED, "before": before}
+    held_rows = await engine.fetch(_HELD, **key, **awaited, most=MOST)
+    lanes = await engine.fetch(_LANES, **key, most=MOST)
+    overdue, unaccepted = await _critical(engine, watched, now), await _unaccepted(engine, watched, now)
+    dead_rows = [(row[6], *row[1:]) for row in dead if row[5]]
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
-        critical=await _critical(engine, watched, now),
-        critical_blocked=_cases([*[(row[3], row[1]) for row in dead if row[2]], *held]),
-        unaccepted=await _unaccepted(engine, watched, now),
-        held_lanes=_lanes(await engine.fetch(_LANES, **key, most=MOST)),
-        held_rows=_cases(await engine.fetch(_HELD, **key, **awaited, most=MOST)),
+        critical=_cases(overdue),
+        critical_blocked=_cases([*dead_rows, *held]),
+        unaccepted=_cases(unaccepted),
+        held_lanes=_lanes(lanes),
+        held_rows=_cases(held_rows),
         dead_letters=_cases(dead),
         planned={**planned, **critical},
         planned_critical=critical,
@@ -168,6 +185,8 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
         order_cancelled=_cases(await noted_news(engine, watched.name, CANCELLED_AFTER, micros(now - _A_DAY), MOST)),
         wrong_visit=_cases(await noted_news(engine, watched.name, WRONG_VISIT, micros(now - _A_DAY), MOST)),
         paused=str(paused[0][0]) if paused else "",
+        about=_about([*unaccepted, *overdue, *held_rows, *held, *dead_rows], lanes),
+        about_dead=_about(dead, ()),
     )
 
 
@@ -190,26 +209,43 @@ async def unrouted(engine: Engine) -> tuple[str, ...]:
     return _studies(await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))
 
 
-async def _critical(engine: Engine, watched: WatchedDestination, now: datetime) -> Cases:
+async def _critical(engine: Engine, watched: WatchedDestination, now: datetime) -> Sequence[Row]:
     """Return the overdue critical causes, read in the order in which rows advance, so that none is missed."""
     key: dict[str, Any] = {"destination": watched.name, "before": micros(now - watched.critical_after), "most": MOST}
     asked = [_CRITICAL_UNTOLD, _CRITICAL_TOLD]
     if watched.awaits_application:
         asked.append(_CRITICAL_UNACCEPTED)
-    return _cases([row for statement in asked for row in await engine.fetch(statement, **key)])
+    return [row for statement in asked for row in await engine.fetch(statement, **key)]
 
 
-async def _unaccepted(engine: Engine, watched: WatchedDestination, now: datetime) -> Cases:
+async def _unaccepted(engine: Engine, watched: WatchedDestination, now: datetime) -> Sequence[Row]:
     if not watched.awaits_application:
-        return {}
+        return ()
     key = {"destination": watched.name, "before": micros(now - watched.after), "most": MOST}
-    return _cases(await engine.fetch(_UNACCEPTED, **key))
+    return await engine.fetch(_UNACCEPTED, **key)
+
+
+def _about(rows: Sequence[Row], lanes: Sequence[Row]) -> dict[int, str]:
+    """Say of each row what it concerns: its study, its message if it has one, and why it waits or was given up."""
+    about = {int(row[0]): _named(row[1], row[2], row[3] or row[4]) for row in rows}
+    for number, row in zip(_digests(lanes), lanes, strict=True):
+        about[number] = _named(row[0], row[3], f"{row[1]} {row[4]}".strip() if row[4] else row[1])
+    return about
+
+
+def _named(study_id: str, control_id: str | None, why: str) -> str:
+    words = " ".join(map(reason_code, why.split()))  # a receiver's own text may name a patient: `feed show` has it
+    return f"{study_id}{f', message {control_id}' if control_id else ''}: {words}"
 
 
 def _lanes(rows: Sequence[Row]) -> Cases:
     """Return held lanes as cases, each under a digest: a lane held again, or for another reason, is a new case."""
-    digests = {str(row[0]): hashlib.sha256("\x1f".join(map(str, row)).encode()).digest() for row in rows}
-    return {int.from_bytes(digest[:7], "big"): study_id for study_id, digest in digests.items()}
+    return {number: str(row[0]) for number, row in zip(_digests(rows), rows, strict=True)}
+
+
+def _digests(rows: Sequence[Row]) -> list[int]:
+    digests = (hashlib.sha256("\x1f".join(map(str, row[:3])).encode()).digest() for row in rows)
+    return [int.from_bytes(digest[:7], "big") for digest in digests]
 
 
 def _cases(rows: Sequence[Row]) -> Cases:
@@ -241,12 +277,13 @@ _ACKNOWLEDGE: Final = Statement(
 class AlertCase(NamedTuple):
     """Case of an alert, such as one message: its start (microseconds), and its study, empty if it has none.
 
-    `is_mild`: it escalates to nobody.
+    `is_mild`: it escalates to nobody. `about` says what it concerns, such as the facility, the message or the file.
     """
 
     since: int
     study_id: str = ""
     is_mild: bool = False
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +304,12 @@ class StandingAlert:
     acknowledged: int = 0
     acknowledged_at: int | None = None
     acknowledged_by: str = ""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Objects of the newest cases."""
+        newest = sorted(self.cases.items(), key=lambda one: (one[1].since, one[0]), reverse=True)
+        return tuple(dict.fromkeys(case.about for _, case in newest if case.about))[:MOST_ABOUT]
 
     @property
     def unacknowledged(self) -> Mapping[int, AlertCase]:

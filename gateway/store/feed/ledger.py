@@ -41,7 +41,9 @@ _OLDEST: Final = Statement(
     " ORDER BY number LIMIT 1"
 )
 _LANES: Final = Statement(
-    "SELECT study_id, reason, since FROM lane WHERE destination = :destination ORDER BY since, study_id LIMIT :most"
+    "SELECT l.study_id, l.reason, l.since, coalesce(m.control_id, ''), coalesce(m.reason, '') FROM lane l"
+    " LEFT JOIN message m ON m.number = l.culprit WHERE l.destination = :destination"
+    " ORDER BY l.since, l.study_id LIMIT :most"
 )
 _HELD_ROWS: Final = Statement(
     "SELECT study_id, reason, decided, is_critical FROM outbox WHERE destination = :destination AND state = :state"
@@ -58,8 +60,9 @@ _HELD_FOR: Final = Statement(
     " ORDER BY study_id LIMIT :most"
 )
 _DEAD: Final = Statement(
-    "SELECT m.number, m.study_id, m.report_id, m.kind, m.reason, m.is_critical, coalesce(m.closed, m.made)"
-    " FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter' AND m.number > :after"
+    "SELECT m.number, m.study_id, m.report_id, m.kind, m.reason, m.control_id, m.is_critical,"
+    " coalesce(m.closed, m.made) FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"
+    " AND m.number > :after"
     " AND m.reason NOT IN ('withdrawn-unsent', 'seen-there')"
     f"{IS_LAST} ORDER BY m.number LIMIT :most"
 )
@@ -107,11 +110,16 @@ class CriticalCause:
 
 @dataclass(frozen=True, slots=True)
 class HeldLane:
-    """Study held at a destination, with the reason and the start."""
+    """Study held at a destination, with the reason, the start, the message that caused it, and the answer's code.
+
+    The last two are empty if no message caused it.
+    """
 
     study_id: str
     reason: str
     since: int
+    control_id: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,7 @@ class DeadLetter:
     report_id: str
     kind: str
     reason: str
+    control_id: str
     is_critical: bool
     since: int
 
@@ -153,6 +162,18 @@ class QueueCounts:
     lane_count: int
     held_rows: tuple[HeldRow, ...] = ()
 
+    @property
+    def queue(self) -> int:
+        """Number of open messages, composed or not; a plan is not among them."""
+        return sum(self.messages.get(one, 0) for one in OPEN_MESSAGES) + sum(
+            self.rows.get(one, 0) for one in ("waiting", "held")
+        )
+
+    @property
+    def held(self) -> int:
+        """Number of held studies, and of reports that no message is composed of."""
+        return self.lane_count + self.rows.get("held", 0)
+
 
 async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
     """Count a destination's rows and messages, with up to `most` held lanes and rows; for causes without one: `''`."""
@@ -164,7 +185,7 @@ async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
         rows=_counts(await _slow(engine, _ROWS_BY_STATE, **key)),
         held_for=_counts(await _slow(engine, _REASONS, **key, state="held")),
         oldest=min((made for made, _ in await oldest(engine, destination)), default=None),
-        lanes=tuple(HeldLane(str(study_id), str(reason), int(since)) for study_id, reason, since in lanes),
+        lanes=tuple(HeldLane(str(row[0]), str(row[1]), int(row[2]), str(row[3]), str(row[4])) for row in lanes),
         lane_count=int((await engine.fetch(_LANE_COUNT, **key))[0][0]),
         held_rows=tuple(HeldRow(str(row[0]), str(row[1]), int(row[2]), bool(row[3])) for row in held),
     )
@@ -246,8 +267,8 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _dead_letter(row: Row) -> DeadLetter:
-    number, study_id, report_id, kind, reason, is_critical, since = row
-    names = str(study_id), str(report_id), str(kind), str(reason)
+    number, study_id, report_id, kind, reason, control_id, is_critical, since = row
+    names = str(study_id), str(report_id), str(kind), str(reason), str(control_id)
     return DeadLetter(int(number), *names, bool(is_critical), int(since))
 
 

@@ -48,10 +48,11 @@ _COUNTS: Final = Statement(
     "SELECT source, COUNT(*) FROM inbound WHERE state = 'waiting' GROUP BY source ORDER BY source"
 )
 _FAILED_NOW: Final = Statement(
-    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' AND settled >= 0 LIMIT 1"
+    "SELECT number, source FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' AND settled >= 0 LIMIT 1"
 )
 _HELD_SINCE: Final = Statement(
-    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND settled >= :since AND state = 'held' LIMIT 1"
+    "SELECT number, source FROM inbound WHERE state IN ('held', 'failed') AND settled >= :since AND state = 'held'"
+    " LIMIT 1"
 )
 _SETTLE: Final = Statement("UPDATE inbound SET state = :state, code = :code, settled = :now WHERE number = :number")
 _DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
@@ -168,15 +169,19 @@ async def last_received(engine: Engine, before: int) -> dict[str, int | None]:
     return found
 
 
-async def trouble_of(engine: Engine, since: int) -> InboundState | None:
+async def trouble_of(engine: Engine, since: int) -> tuple[InboundState | None, str]:
     """Return `failed` if a failed message waits for an operator, `held` if one was held since that instant, else None.
+
+    The text beside it names that message and its source.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    if await engine.fetch(_FAILED_NOW):
-        return "failed"
-    return "held" if await engine.fetch(_HELD_SINCE, since=since) else None
+    for number, source in await engine.fetch(_FAILED_NOW):
+        return "failed", f"message {number} of {source}"
+    for number, source in await engine.fetch(_HELD_SINCE, since=since):
+        return "held", f"message {number} of {source}"
+    return None, ""
 
 
 def are_next(source: str, numbers: Sequence[int]) -> Steps[bool]:

@@ -51,6 +51,10 @@ _DECIDE: Final = Statement(
 )
 
 
+UNMATCHED: Final[tuple[Verdict, ...]] = ("held", "refused", "none")
+_COUNT: Final = Statement("SELECT count(*) FROM order_match WHERE verdict IN listed(:verdicts)")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredMatch:
     """Match of a study at its last ingest: order numbers in the database, or a reason of `mappings.hospital.match`.
@@ -93,6 +97,15 @@ async def matches_with(engine: Engine, verdict: Verdict, since: int) -> AsyncIte
         for found in map(_match, rows):
             yield found
             since, after = found.since, found.study_id
+
+
+async def count_unmatched(engine: Engine) -> int:
+    """Count the studies without a match.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return int((await engine.fetch(_COUNT, verdicts=json.dumps(UNMATCHED)))[0][0])
 
 
 async def decision_of(engine: Engine, study_id: str) -> StoredDecision | None:

@@ -379,9 +379,10 @@ async def test_the_overview_says_when_our_certificate_for_a_destination_expires(
         async with consoled(here.configuration()) as found:
             page = Read((await found.get("", "watcher")).text)
     text = " ".join(page.text.split())
-    assert [text.count(word) for word in ("● valid until", "◆ expires soon until", "▲ expired until")] == [1, 1, 1]
+    words = ("our: ● valid until", "our: ◆ expires soon until", "our: ▲ expired until")
+    assert [text.count(word) for word in words] == [1, 1, 1]
     assert "our certificate for late is expired; our certificate for gone is not readable" in text
-    assert text.count("none none shown") == 1
+    assert text.count("none none seen") == 1
 
 
 async def test_an_alert_has_its_runbook_and_an_operator_acknowledges_it_with_a_reason(site, tmp_path):

@@ -41,7 +41,12 @@ def everything(metrics):
     metrics.remarked("ehr", "pdf-absent", 2)
     metrics.acknowledged("ehr", 42.0, is_critical=True)
     metrics.alerted("lane-held", "ehr", 3)
-    metrics.opened({("ehr", "held"): 2})
+    metrics.stands("feed_open_reports", {("ehr", "held"): 2})
+    for name in ("feed_queue", "feed_oldest_seconds", "feed_held", "feed_dead_letters"):
+        metrics.stands(name, {("ehr",): 2})
+    metrics.stands("feed_last_ack_timestamp_seconds", {("ehr",): 1767225600})
+    metrics.stands("certificate_days_left", {("peer", "ehr.example:2575", "ehr"): 12.5})
+    metrics.stands("orders_unmatched", {(): 4})
     metrics.broke("ehr", is_open=True)
     metrics.stored(0.004)
     metrics.heard_order("his", "stored")
@@ -87,6 +92,8 @@ def everything(metrics):
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("feed_open_reports", {"destination": "ehr", "fate": "held"}, 2),
+        ("feed_queue", {"destination": "ehr"}, 2),
+        ("orders_unmatched", {}, 4),
         ("store_write_duration_seconds_count", {}, 1),
         ("orders_received_total", {"source": "his", "outcome": "stored"}, 1),
         ("orders_answer_seconds_count", {}, 1),
@@ -179,6 +186,7 @@ def test_names_and_meanings_are_fit_for_a_table():
             "loop",
             "kind",
             "destination",
+            "name",
             "fate",
             "state",
             "reason",

@@ -31,6 +31,7 @@ from fakes.turned import (
     hooked,
     ignored,
     key_password,
+    mailed,
     mapped,
     meanings,
     old,
@@ -59,6 +60,13 @@ PROVIDER = {
     "console.client_id": '"console"',
     "console.client_secret": '"secret"',
     "console.groups": '{ staff = "admin" }',
+}
+MAIL = {
+    "feed.mail_host": '"smtp.example"',
+    "feed.mail_from": '"gateway@hospital.example"',
+    "feed.mail_to": '["it@hospital.example"]',
+    "feed.mail_user": '"gateway"',
+    "feed.mail_password": '"secret"',
 }
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
 OF_SEVERAL = {"source.facility": None, "source.authorities": '[{ namespace = "VN", system = "" }]'}
@@ -254,6 +262,14 @@ TURNED = {
     "feed.heartbeat_url": Turned('"https://switch.example/"', beaten),
     "feed.heartbeat_seconds": Turned("120", beaten, {"feed.heartbeat_url": '"https://switch.example/"'}),
     "feed.alert_key": Turned('"whsec_c2VjcmV0"', hooked, {"feed.alert_url": '"https://alerts.example/"'}),
+    "feed.mail_host": Turned('"other.example"', mailed, MAIL),
+    "feed.mail_port": Turned("465", mailed, MAIL),
+    "feed.mail_from": Turned('"other@hospital.example"', mailed, MAIL),
+    "feed.mail_to": Turned('["other@hospital.example"]', mailed, MAIL),
+    "feed.mail_user": Turned('"other"', mailed, MAIL),
+    "feed.mail_password": Turned('"other"', mailed, MAIL),
+    "feed.mail_ca_file": Turned('"ca.pem"', mailed, MAIL),
+    "feed.mail_digest_hour": Turned("9", mailed, MAIL),
     "feed.queue_age_alert_minutes": Turned("60", old),
     "feed.draft_wait_minutes": Turned("7", routes),
     "feed.unasked_messages": Turned("7", unasked),

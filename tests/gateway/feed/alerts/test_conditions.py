@@ -69,5 +69,5 @@ def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_
 
 
 def test_every_condition_has_a_meaning():
-    assert len(ROWS) == len(CONDITIONS) + 18
+    assert len(ROWS) == len(CONDITIONS) + 20
     assert all(row.meaning for row in ROWS.values())

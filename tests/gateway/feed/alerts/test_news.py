@@ -106,5 +106,7 @@ def test_what_is_over_says_which_studies_it_was_about():
         "change": "ends",
         "count": 1,
         "studies": ["stu_1"],
+        "about": ["stu_1"],
+        "next": "feed show stu_1 --at ehr",
         "runbook": "docs/runbooks.md#critical-overdue",
     }
