@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.command_line import CommandGroup, Config, Json, destination_names, load
-from gateway.cli.run_command import act_on_store
+from gateway.cli.run_command import act_on_store as _act_on_store
 
 receivers = typer.Typer(help="Prepare a receiver for going live.", no_args_is_help=True, cls=CommandGroup)
 
@@ -52,7 +52,7 @@ def rehearse(
     destination, run = rehearsed_at(configuration, name), run_of(now)
     system = read_test_system(patients) if patients else invented_system(run)
     script = rehearsal_script(run, now, system, destination.site(configuration.site), destination)
-    act_on_store(
+    _act_on_store(
         configuration,
         "receivers rehearse",
         lambda engine, _: send_rehearsal(engine, configuration, name, script, needed_reason(reason)),
