@@ -1,6 +1,7 @@
 """`autoscribe-gateway receivers …`: arguments and help of what prepares a receiver for going live.
 
 Carries out no clause of a standard. Exit codes: 0 done, 1 something differs or was not accepted, 2 bad input.
+Proved by tests/gateway/cli/test_rehearse.py and tests/gateway/cli/test_compare_samples.py.
 """
 
 from __future__ import annotations
