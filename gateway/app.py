@@ -31,8 +31,7 @@ from gateway.crawl.account_pace import SweepWatch
 from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
-from gateway.feed.deliver.feed_journal import HoldFeed
-from gateway.feed.loops import Loops, SettingsWatch, certificate_loop, feed_loops
+from gateway.feed.loops import HoldFeed, Loops, SettingsWatch, certificate_loop, feed_loops
 from gateway.fhir_api.application import Application, Lifespan, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software

@@ -24,6 +24,7 @@ from gateway.cli.keys import keys
 from gateway.cli.operators import operators
 from gateway.cli.orders import orders
 from gateway.cli.patients import patients
+from gateway.cli.receivers import receivers
 from gateway.cli.run_command import act as _act
 from gateway.cli.run_command import act_on_store as _act_on_store
 from gateway.cli.run_command import ask as _ask
@@ -55,6 +56,7 @@ for _name, _group in (
     ("operators", operators),
     ("orders", orders),
     ("patients", patients),
+    ("receivers", receivers),
 ):
     app.add_typer(_group, name=_name)
 app.add_typer(sandbox, name="sandbox")
@@ -220,7 +222,7 @@ def serve(
     from gateway.checks import config as config_check
     from gateway.checks.folders import open_folders
     from gateway.console.pages import PAGES
-    from gateway.feed.deliver.feed_journal import HoldFeed
+    from gateway.feed.loops import HoldFeed
     from gateway.feed.operator.arguments import typed_instant
     from gateway.runtime.serving import run_answering
     from gateway.store.database.engine import micros

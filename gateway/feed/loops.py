@@ -9,8 +9,9 @@ Proved by tests/contract/test_settings_watch.py and tests/faults/test_process_fa
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -21,7 +22,7 @@ from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.feed.alerts.webhook import hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.feed_journal import FeedJournal, HoldFeed
+from gateway.feed.deliver.feed_journal import FeedJournal
 from gateway.feed.deliver.minutes import Minutes
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes, routes_of
@@ -36,6 +37,7 @@ from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import purge_bodies
 from gateway.store.feed.plans import begun, in_force_of, is_retired, put_in_force
+from gateway.store.feed.restoring import hold_destinations
 
 EVERY_HOUR: Final = 3_600.0
 BATCH: Final = 500
@@ -132,6 +134,30 @@ class SettingsWatch:
         await self._leases.give_back(lease)
         get_logger().info("destination-off", destination=destination.name)
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFeed:
+    """Start with the feed held; `restored_from` is the time of the restored backup.
+
+    In microseconds; None if the database was not restored.
+    """
+
+    restored_from: int | None = None
+
+    async def begin(self, engine: Engine, journal: FeedJournal, destinations: Collection[str]) -> None:
+        """Pause the destinations, before anything is sent.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        now = micros(clock.now())
+        lanes = await engine.do(partial(hold_destinations, destinations, self.restored_from, now))
+        if self.restored_from is not None:
+            await journal.accept()
+        get_logger().warning("feed-held", count=len(destinations), action=("feed", "resume"))
+        if lanes:
+            get_logger().warning("may-have-been-sent", count=lanes, action=("feed", "status"))
 
 
 Loops = list[Coroutine[Any, Any, None]]

@@ -15,9 +15,10 @@ from fakes.heads import head
 from fakes.store import rows
 
 from gateway.feed.deliver import feed_journal
-from gateway.feed.deliver.feed_journal import NOT_WRITTEN, FeedJournal, HoldFeed
+from gateway.feed.deliver.feed_journal import NOT_WRITTEN, FeedJournal
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
 from gateway.feed.deliver.journal_lines import entry_of
+from gateway.feed.loops import HoldFeed
 from gateway.feed.plan.planner import apply_plan
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate

@@ -11,8 +11,9 @@ import pytest
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.deliver.feed_journal import UNKEPT, HoldFeed
+from gateway.feed.deliver.feed_journal import UNKEPT
 from gateway.feed.fate import fate_of, fate_place
+from gateway.feed.loops import HoldFeed
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import WatchedDestination, feed_facts

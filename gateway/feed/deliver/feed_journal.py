@@ -15,7 +15,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -31,7 +31,6 @@ from gateway.store.database import facts
 from gateway.store.database.engine import Engine, micros
 from gateway.store.feed import restoring
 from gateway.store.feed.messages import Head, SendResult
-from gateway.store.feed.restoring import hold_destinations
 from gateway.store.feed.states import RESTORED
 
 EVERY: Final = 1.0  # seconds
@@ -302,27 +301,3 @@ class FeedJournal:
         if len(self._noted) > _MOST_NOTED:
             self._noted = dict(list(self._noted.items())[-_MOST_NOTED:])
             self._n += 1  # leave a gap in the batch numbers, so that the loss can be detected
-
-
-@dataclass(frozen=True, slots=True)
-class HoldFeed:
-    """Start with the feed held; `restored_from` is the time of the restored backup.
-
-    In microseconds; None if the database was not restored.
-    """
-
-    restored_from: int | None = None
-
-    async def begin(self, engine: Engine, journal: FeedJournal, destinations: Collection[str]) -> None:
-        """Pause the destinations, before anything is sent.
-
-        Raises:
-            StoreUnavailable: the store cannot be reached.
-        """
-        now = micros(clock.now())
-        lanes = await engine.do(partial(hold_destinations, destinations, self.restored_from, now))
-        if self.restored_from is not None:
-            await journal.accept()
-        get_logger().warning("feed-held", count=len(destinations), action=("feed", "resume"))
-        if lanes:
-            get_logger().warning("may-have-been-sent", count=lanes, action=("feed", "status"))

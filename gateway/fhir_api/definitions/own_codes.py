@@ -204,7 +204,7 @@ COMMANDS: Final = (
     *("operators add", "operators password", "operators remove"),
     *("patients erase", "patients readmit"),
     *("orders list", "orders match", "orders message", "orders messages", "orders release", "orders retry"),
-    *("orders set-aside", "orders show", "orders try", "rerender", "sync"),
+    *("orders set-aside", "orders show", "orders try", "receivers rehearse", "rerender", "sync"),
 )
 
 
