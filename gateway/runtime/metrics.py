@@ -126,6 +126,12 @@ METRICS: Final = (
         ("destination", "fate"),
         "Signed reports that are open at a destination, by fate, as in its certificate. One process of several has it.",
     ),
+    MetricRow(
+        "feed_read_back_total",
+        "counter",
+        ("destination", "outcome"),
+        "Times that a report was looked up in the EHR, by the fate found; ehr-unavailable: no usable answer.",
+    ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
         "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
@@ -336,6 +342,10 @@ class Metrics:
         self._gauges["feed_open_reports"].clear()
         for (destination, fate), count in counts.items():
             self._gauges["feed_open_reports"].labels(destination, fate).set(count)
+
+    def read_back(self, destination: str, outcome: str) -> None:
+        """Count a look at the EHR; `outcome` as listed in the metric's meaning."""
+        self._counters["feed_read_back_total"].labels(destination, outcome).inc()
 
     def broke(self, destination: str, *, is_open: bool) -> None:
         """Set whether the circuit breaker of a destination is open (D32)."""
