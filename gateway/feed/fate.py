@@ -28,7 +28,7 @@ from gateway.store.feed.ledger import (
     signed_studies,
     studies_with_open_work,
 )
-from gateway.store.feed.messages import NOT_FILED
+from gateway.store.feed.messages import FOUND, NOT_CHECKABLE, NOT_FILED
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, NO_NEWS, SEEN_THERE, UNSENT
 
@@ -94,6 +94,7 @@ _ON_ITS_WAY: Final = frozenset(
 )
 _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 UNREMARKABLE: Final = frozenset({"AA", "found", "before_start", "excluded"})
+ACKNOWLEDGED: Final = frozenset({"AA", FOUND, NOT_CHECKABLE, *NOT_FILED})
 TO_BE_READ_BACK: Final = "to-be-read-back"
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {
@@ -301,7 +302,7 @@ def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
 
 def is_unread(found: Fate) -> bool:
     """True if a report is to be looked up in the EHR, and nothing is known of its chart yet, or can be."""
-    return found.kind == "not checkable" or (found.kind == "AA" and found.detail == TO_BE_READ_BACK)
+    return found.kind == NOT_CHECKABLE or (found.kind == "AA" and found.detail == TO_BE_READ_BACK)
 
 
 def is_lacking(found: Fate) -> bool:

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.fate import fates, is_unread, open_fates, places
+from gateway.feed.operator import needing
+from gateway.routing import Routes
 from gateway.runtime import clock
 from gateway.settings.feed import Feed
 from gateway.store import erasing
@@ -114,6 +116,18 @@ async def test_a_report_that_stays_away_is_told_once_and_its_end_too(one):
     assert await alerts(one) == {}
     assert sample(one.feed.metrics, "feed_read_back_total", destination="ehr", outcome="absent") == 3
     assert sample(one.feed.metrics, "feed_read_back_total", destination="ehr", outcome="found") == 1
+
+
+async def test_a_critical_result_that_was_read_back_still_says_when_it_was_acknowledged(one, monkeypatch):
+    monkeypatch.setattr(needing, "routes_of", lambda _: Routes(one.feed.destinations))
+    await sign(one)
+    await one.feed.engine.do(partial(ask, Statement("UPDATE message SET signed = made")))
+    waits = []
+    for minutes in (0, *LATER):
+        await one.ask(minutes)
+        [result] = await needing.critical_of_day(one.feed.engine, None)
+        waits.append((result.fate.kind, result.wait is not None))
+    assert waits == [("AA", True), ("AA", True), ("absent", True)]
 
 
 async def test_an_ehr_that_is_down_never_makes_a_report_absent_and_is_told_after_three_hours(one):

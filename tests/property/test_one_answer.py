@@ -34,6 +34,7 @@ from gateway.feed.operator import cancelled
 from gateway.feed.operator.arguments import EVER
 from gateway.feed.operator.certificate import certificate, write_certificate
 from gateway.feed.operator.explain import Question, explain
+from gateway.feed.operator.needing import critical_of_day
 from gateway.feed.operator.replay import Replay
 from gateway.feed.operator.show import WantedMessages, show
 from gateway.feed.operator.status import status
@@ -229,6 +230,8 @@ class Site:
             for kind in KINDS:
                 shown = sample(metrics, "feed_open_reports", destination=name, fate=kind) or 0
                 assert shown == open_now[name, kind], (name, kind)
+        for one in await critical_of_day(self.feed.engine, self.configuration):
+            assert one.fate.kind == fates[one.report_id, one.destination]["fate"]
         items = [one.report_id for one in await open_items(self.feed.engine, 100) if one.state == "open"]
         assert (sample(metrics, "feed_alert", code="cancelled-after-sign", destination="") or 0) == len(items)
         return fates
