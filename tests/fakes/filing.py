@@ -17,8 +17,7 @@ from typing import Any, Protocol
 
 from fakes.charts import speak_of
 from fakes.ehr import Json, StandIn, bridged, ehr, report_of, retold
-from fakes.er7_reader import field as value_of
-from fakes.fed import Fed, bodies, fed, site
+from fakes.fed import Fed, fed, site
 from fakes.moving import FACILITY
 from fakes.store import rows
 
@@ -141,10 +140,13 @@ class Filing:
         await self.feed.tell(speak_of(self.feed, one.report_id, **other))
 
     async def file(self) -> None:
-        """File all that was delivered, in order, with the failures that are planned."""
-        studies = dict(await rows(self.feed.engine, "SELECT control_id, study_id FROM message"))
-        for body in bodies(self.receiver):
-            kind = self.planned[studies[value_of(body, "MSH-10")]][1]
+        """File all that was delivered, in order, with the failures that are planned; a receiver keeps only its last."""
+        sent = (
+            "SELECT m.study_id, b.body FROM message m JOIN message_body b ON b.number = m.number"
+            " WHERE m.state = 'delivered' ORDER BY m.number"
+        )
+        for study_id, made in await rows(self.feed.engine, sent):
+            body, kind = bytes(made), self.planned[study_id][1]
             for bundle in _spoiled(kind, body, bridged(body, site())):
                 await self.charts.file(bundle)
 
