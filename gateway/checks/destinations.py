@@ -20,6 +20,7 @@ from gateway.routing import Destination, Folder, Http, Mllp, routes_of, survey_r
 from gateway.routing.filter import unknown_facilities
 from gateway.routing.transport import tls_of
 from gateway.runtime import clock
+from gateway.runtime.client_key import read_client_key
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
@@ -224,7 +225,15 @@ def _own_switches(destination: Destination, configuration: Configuration) -> Ite
             yield ConfigError(configuration.source, f"{destination.place}.{key}", fault.problem, fault.remedy)
 
 
-_CHECKS: Final = (_tls_files, _directory, _names, _name_orders, _receivers_own, _header, _own_switches)
+def _ehr_key(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
+    if destination.ehr is not None:
+        try:
+            read_client_key(destination.ehr.key_file, configuration.source, f"{destination.place}.ehr_key_file")
+        except ConfigError as fault:
+            yield fault
+
+
+_CHECKS: Final = (_tls_files, _directory, _names, _name_orders, _receivers_own, _header, _own_switches, _ehr_key)
 
 
 def _warnings_of_sending(destination: Destination) -> Iterator[str]:

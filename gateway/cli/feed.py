@@ -345,6 +345,9 @@ def certificate(
     deep: Annotated[
         bool, typer.Option("--deep", help="First read each of these reports anew from AutoScribe, at its pace.")
     ] = False,
+    filed: Annotated[
+        bool, typer.Option("--filed", help="Also open: reports still to be read back from the EHR, or not checkable.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Reconcile every signed report, from a fresh AutoScribe listing, with its delivery. Exit 1 if anything is open."""
@@ -357,7 +360,7 @@ def certificate(
     span = span_of(since, until, configuration.zone)
 
     async def certified(engine: Engine) -> Certificate:
-        made = await certifying.certificate(engine, configuration, name, span, is_deep=deep)
+        made = await certifying.certificate(engine, configuration, name, span, is_deep=deep, is_filed=filed)
         if out is not None:
             certifying.write_certificate(made, out)
         return made

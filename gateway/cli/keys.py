@@ -6,12 +6,14 @@ Proved by tests/gateway/cli/test_main.py.
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from gateway.cli.command_line import CommandGroup, Config, load
 
+Algorithm = Literal["RS384", "ES384"]
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 
 
@@ -42,3 +44,14 @@ def new_site_key(number: int = 1) -> str:
     import secrets
 
     return f"v{number}.{secrets.token_hex(32)}"
+
+
+@keys.command("ehr")
+def keys_ehr(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of the private key, for ehr_key_file.")],
+    algorithm: Annotated[Algorithm, typer.Option("--algorithm", help="RS384 or ES384, as the EHR wants.")] = "ES384",
+) -> None:
+    """Make the key by which the gateway signs in at an EHR, in FILE if that is missing; print its public JWK Set."""
+    from gateway.runtime.client_key import made_client_key, printed_keys
+
+    print(printed_keys(made_client_key(file, algorithm)))

@@ -31,9 +31,17 @@ MOST_EVENTS: Final = 500
 _EVER: Final = (0, 2**62)
 _REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
 # Fates that need somebody; fates and states of messages in words of the glossary
-BAD_FATES: Final = frozenset({"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"})
+BAD_FATES: Final = frozenset(
+    {"dead letter", "held", "indeterminate", "unrouted", "not ingested", "cancelled"}
+    | {"other patient", "older version", "absent", "differs"}
+)
 FATE_WORDS: Final = {
     "AA": "acknowledged (AA)",
+    "found": "found in the EHR",
+    "absent": "not in the EHR",
+    "differs": "otherwise in the EHR",
+    "older version": "an older version in the EHR",
+    "other patient": "with another patient in the EHR",
     "CA only": "accepted by the interface (CA)",
     "taken": "taken",
     "indeterminate": "in doubt",

@@ -28,6 +28,7 @@ from gateway.store.feed.ledger import (
     signed_studies,
     studies_with_open_work,
 )
+from gateway.store.feed.messages import FOUND, NOT_CHECKABLE, NOT_FILED
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, NO_NEWS, SEEN_THERE, UNSENT
 
@@ -36,6 +37,10 @@ Kind = Literal[
     "cancelled",
     "held",
     "dead letter",
+    "other patient",
+    "older version",
+    "absent",
+    "differs",
     "indeterminate",
     "queued",
     "planned",
@@ -46,7 +51,9 @@ Kind = Literal[
     "CA only",
     "taken",
     "left",
+    "not checkable",
     "AA",
+    "found",
     "ignored",
     "excluded",
     "before_start",
@@ -57,6 +64,10 @@ KINDS: Final[dict[Kind, str]] = {
     "cancelled": "AutoScribe cancelled it after it was signed: it waits for `feed withdraw` or `feed leave`",
     "held": "an operator is needed, or the value that `detail` names",
     "dead letter": "given up: it is not sent any more",
+    "other patient": "accepted (AA), and the EHR shows it in another patient's chart, or still shows it there",
+    "older version": "accepted (AA), and the EHR shows an older version of it",
+    "absent": "accepted (AA), and the EHR does not show it, asked twice",
+    "differs": "accepted (AA), and the EHR shows it otherwise than it was sent: `detail` says in what",
     "indeterminate": "in doubt: it was sent without a usable answer and may have arrived; or an old copy of it may",
     "queued": "to be composed or sent",
     "planned": "newly owed, or no longer owed, under changed settings: it waits for `feed apply`",
@@ -67,18 +78,24 @@ KINDS: Final[dict[Kind, str]] = {
     "CA only": "the receiver's interface accepted it, its application has not answered",
     "taken": "accepted without an acknowledgement, or with an answer that the ack_table calls delivered",
     "left": "an operator left it unsent: from a plan, or (`may-have-been-sent`) since the receiver has it already",
-    "AA": "the receiver's application accepted it",
+    "not checkable": "accepted (AA), and it cannot be looked up in the EHR, for the reason given",
+    "AA": "the receiver's application accepted it; `to-be-read-back`: it is still to be looked up in the EHR",
+    "found": "accepted (AA), and the EHR shows it as it was sent",
     "ignored": "a rule says that no destination needs it",
     "excluded": "a filter of the destination leaves it out",
     "before_start": "first signed before the destination's start",
 }
 _OPEN: Final = frozenset(
-    {"not ingested", "cancelled", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"}
+    {"not ingested", "cancelled", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted", *NOT_FILED}
 )
 # Not lacking: an open report of these kinds is still on its way, or another command decides on it
-_ON_ITS_WAY: Final = frozenset({"cancelled", "held", "indeterminate", "queued", "planned", "CA only"})
+_ON_ITS_WAY: Final = frozenset(
+    {"cancelled", "held", "indeterminate", "queued", "planned", "CA only", "other patient", "differs"}
+)
 _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
-UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
+UNREMARKABLE: Final = frozenset({"AA", "found", "before_start", "excluded"})
+ACKNOWLEDGED: Final = frozenset({"AA", FOUND, NOT_CHECKABLE, *NOT_FILED})
+TO_BE_READ_BACK: Final = "to-be-read-back"
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {
     "queued": "queued",
@@ -98,6 +115,15 @@ _ROWS: Final[dict[str, Kind]] = {
 _NO_ONE: Final = frozenset({"unrouted", "ignored"})
 _TOLD: Final = frozenset({"rendered", "merged"})
 _AHEAD: Final = frozenset({"waiting", "held", "planned", "to_stop"})
+_FILED: Final[dict[str, Kind]] = {
+    "other patient": "other patient",
+    "older version": "older version",
+    "absent": "absent",
+    "differs": "differs",
+    "not checkable": "not checkable",
+    "found": "found",
+    "AA": "AA",
+}
 _PLANNED: Final = {"planned": "add", "to_stop": "stop"}
 _BATCH: Final = 500
 
@@ -274,6 +300,11 @@ def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
     return None if own[-1].state in _TOLD | _AHEAD else _unsaid(own, newest)
 
 
+def is_unread(found: Fate) -> bool:
+    """True if a report is to be looked up in the EHR, and nothing is known of its chart yet, or can be."""
+    return found.kind == NOT_CHECKABLE or (found.kind == "AA" and found.detail == TO_BE_READ_BACK)
+
+
 def is_lacking(found: Fate) -> bool:
     """True if the destination does not have a report, and no message with it waits to be sent."""
     return found.is_open and found.kind not in _ON_ITS_WAY
@@ -323,8 +354,10 @@ def _of_message(message: LedgerMessage, place: FatePlace) -> Fate:
 
 
 def _of_delivered(message: LedgerMessage, place: FatePlace) -> Fate:
+    if message.ack == "AA" and message.filed:
+        return _made(_FILED[message.filed], message.filed_detail, message.filed_since)
     if message.ack == "AA":
-        return _made("AA", since=message.made)
+        return _made("AA", "" if message.filed is None else TO_BE_READ_BACK, message.made)
     if message.ack.startswith("C"):
         is_open = place.is_two_phase
         return Fate("CA only", "awaits-AA" if is_open else "", message.made, is_open)

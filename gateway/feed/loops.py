@@ -24,6 +24,7 @@ from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.feed_journal import FeedJournal
 from gateway.feed.deliver.minutes import Minutes
+from gateway.feed.read_back.filed_reports import LEASE_SECONDS, FiledReports
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes, routes_of
 from gateway.runtime import clock
@@ -183,6 +184,8 @@ async def feed_loops(
     enabled = [one for one in routes.destinations if one.is_enabled]
     names = [one.name for one in routes.destinations]
     await begun(engine, [one.name for one in enabled], clock.now())
+    reading = Leases(engine, name, LEASE_SECONDS)
+    read_backs = [FiledReports(engine, site, one, reading, metrics) for one in enabled if one.ehr]
     minutes = Minutes(engine, metrics)
     journal = FeedJournal(engine, configuration.state_dir, names, site.site_key, metrics)
     try:
@@ -208,6 +211,7 @@ async def feed_loops(
             monitor.run(),
             Retention(engine, settings.retention_days).run(),
             SettingsWatch(engine, routes, settings, metrics, leases).run(),
+            *[one.run() for one in read_backs],
         ]
     finally:
         with suppress(StoreError):

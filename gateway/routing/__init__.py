@@ -3,7 +3,7 @@
 Carries out no clause itself: `routes_of` builds the destinations, `routed` decides where each cause goes.
 """
 
-from gateway.routing.destination import Destination, Retry
+from gateway.routing.destination import Destination, Ehr, Retry
 from gateway.routing.filter import Filter, FilterValues, Ignore, Scope
 from gateway.routing.in_force import NOTHING_IN_FORCE, InForce, Revision, ever_in_force
 from gateway.routing.owed import Owed, Terms, owed
@@ -18,6 +18,7 @@ __all__ = [
     "Basic",
     "Bearer",
     "Destination",
+    "Ehr",
     "Filter",
     "FilterValues",
     "Folder",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Literal
 
 from gateway.routing.filter import Filter, facility_keys
@@ -43,6 +44,21 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Ehr:
+    """FHIR API of the EHR behind a destination, in which reports are read back; `key_file` is a private key in PEM.
+
+    `sampling` is the share of reports that are read back although nothing demands it.
+    """
+
+    url: str
+    token_url: str
+    client_id: str
+    key_file: Path
+    requests_per_hour: int = 600
+    sampling: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """Destination of a `[[destination]]` table; `place` is the table's position (`destination[0]`).
 
@@ -54,7 +70,8 @@ class Destination:
     long a message may be held for its number before an alert. `hold_until_matched` is how long the first message about
     a study waits for its order; `late_match` says what follows if the order comes later, `merge` what follows if the
     hospital merges patient numbers. `input_wait` is the wait for signer and PDF (none if critical). `critical_alert` is
-    the time from a critical result's signature to its acknowledgement.
+    the time from a critical result's signature to its acknowledgement. `ehr` is where reports are read back, if
+    anywhere.
     """
 
     name: str
@@ -80,6 +97,7 @@ class Destination:
     formerly: str = ""
     first_name: str = ""
     shares_address: bool = False
+    ehr: Ehr | None = None
 
     @property
     def control_name(self) -> str:

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from gateway.routing.destination import RETRY_CAP, Destination, Retry
+from gateway.routing.destination import RETRY_CAP, Destination, Ehr, Retry
 from gateway.routing.filter import Filter, Ignore, Scope, facility_keys, modality_key
 from gateway.routing.routing import Routes
 from gateway.routing.schedule import QuietHours
 from gateway.routing.transport_from_settings import read_transport, refuse_for_receiver
 from gateway.runtime.errors import ConfigError
-from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
+from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, ONLY_OF, OVERRIDES
-from gateway.settings.values import host_and_port
+from gateway.settings.values import host_and_port, parts_of
 from mappings.issues import SiteError
 from mappings.profile import Receiver, Site, conflicts
 
 _Table = DestinationSettings | IgnoreSettings
 _USUAL_HOLD: Final = 10.0
+_EHR_KEYS: Final = ("ehr_url", "ehr_token_url", "ehr_client_id", "ehr_key_file")
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 
 
@@ -119,7 +120,27 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         is_enabled=table.enabled,
         formerly=table.formerly or "",
         shares_address=table.shares_address,
+        ehr=_ehr(at, table),
     )
+
+
+def _ehr(at: Tables, table: DestinationSettings) -> Ehr | None:
+    """Return where reports are read back; None if nowhere. Its keys belong together, and its requests go over TLS."""
+    given = {key: getattr(table, key) for key in _EHR_KEYS if getattr(table, key) is not None}
+    for key in [one for one in _EHR_KEYS if one not in given] if given else ():
+        at.refuse(
+            key,
+            f"missing beside {next(iter(given))}",
+            "Write all of ehr_url, ehr_token_url, ehr_client_id, ehr_key_file.",
+        )
+    for key in ("ehr_url", "ehr_token_url"):
+        if (url := given.get(key)) and url.startswith("http:") and not is_loopback(parts_of(url).hostname or ""):
+            at.refuse(key, "http to another machine: charts and tokens could be read on the way", "Write an https URL.")
+    if len(given) < len(_EHR_KEYS):
+        return None
+    url, token_url, client_id, key_file = given.values()
+    paced = table.ehr_requests_per_hour, table.ehr_sampling
+    return Ehr(url.rstrip("/"), token_url, client_id, at.folder / key_file, *paced)
 
 
 def _hold_until_matched(table: DestinationSettings, *, has_sources: bool) -> float:

@@ -27,6 +27,7 @@
     ├── AuditUnavailable            the audit journal cannot be written: no data of a patient is shown
     ├── AuditNotForwarded           the syslog receiver takes no copy of the audit; the journal goes on
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
+    ├── EhrUnavailable              the EHR's FHIR API does not answer, or asks to wait: nothing is known of its charts
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
     │   ├── SendFailed              the connection broke while the message was being written
@@ -283,6 +284,17 @@ class WorkerLost(GatewayError):
 
     code, retry, http_status, issue_code = "worker-lost", "transient", 503, "transient"
     remedy = "Look at the memory of the machine: its system ends processes that need too much."
+
+
+class EhrUnavailable(GatewayError):
+    """The EHR's FHIR API gave no usable answer. `wait` is how many seconds it asked to wait, 0 if it did not say."""
+
+    code, retry, http_status, issue_code = "ehr-unavailable", "transient", 503, "transient"
+    remedy = "Check ehr_url, ehr_token_url and the client at the EHR. What is due is asked once it answers."
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        self.reason, self.wait = reason, wait
+        super().__init__(f"{self.code}, {reason}")
 
 
 class FeedError(GatewayError):

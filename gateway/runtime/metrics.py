@@ -142,6 +142,12 @@ METRICS: Final = (
         ("kind", "name", "destination"),
         "Days until a certificate ends; NaN: not readable. Kind peer: name is host:port; own, authority: the setting.",
     ),
+    MetricRow(
+        "feed_read_back_total",
+        "counter",
+        ("destination", "outcome"),
+        "Times that a report was looked up in the EHR, by the fate found; ehr-unavailable: no usable answer.",
+    ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
         "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
@@ -358,6 +364,10 @@ class Metrics:
         self._gauges[name].clear()
         for labels, value in figures.items():
             (self._gauges[name].labels(*labels) if labels else self._gauges[name]).set(value)
+
+    def read_back(self, destination: str, outcome: str) -> None:
+        """Count a look at the EHR; `outcome` as listed in the metric's meaning."""
+        self._counters["feed_read_back_total"].labels(destination, outcome).inc()
 
     def broke(self, destination: str, *, is_open: bool) -> None:
         """Set whether the circuit breaker of a destination is open (D32)."""

@@ -328,3 +328,17 @@ class DestinationSettings(SettingsGroup):
         description="Minutes after the signature of a critical result when a missing acknowledgement is an alert.",
     )
     dry_run: bool = Field(False, description="Compose and store messages, but send none.")
+    ehr_url: _Url | None = Field(
+        None,
+        description="Base of the EHR's FHIR R4 API, in which critical results, corrections, moves and withdrawals are"
+        " read back after AA. Not set: nothing is read back.",
+    )
+    ehr_token_url: _Url | None = Field(None, description="Token endpoint of the EHR (SMART Backend Services).")
+    ehr_client_id: str | None = Field(None, min_length=1, description="Client id that the EHR gave the gateway.")
+    ehr_key_file: Path | None = Field(None, description="Private key of that client, which `keys ehr` makes.")
+    ehr_requests_per_hour: int = Field(
+        600, ge=10, le=100_000, description="Most requests an hour to the EHR, spread evenly."
+    )
+    ehr_sampling: float = Field(
+        0, ge=0, le=1, description="Share of all other reports that are read back too: 0.01 is one of a hundred."
+    )

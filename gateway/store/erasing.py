@@ -105,6 +105,9 @@ _DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
 _IN_HAND: Final = Statement(
     "SELECT number FROM message WHERE study_id IN listed(:study_ids) AND state = 'sending' LIMIT 1"
 )
+_DROP_READ_BACKS: Final = Statement(
+    "DELETE FROM read_back WHERE message IN (SELECT number FROM message WHERE study_id IN listed(:study_ids))"
+)
 _DROP_LANES: Final = Statement("DELETE FROM lane WHERE destination = :destination AND study_id IN listed(:study_ids)")
 _DROP_NUMBERS: Final = Statement(
     "DELETE FROM sent_number WHERE destination = :destination AND study_id IN listed(:study_ids)"
@@ -272,6 +275,7 @@ def _close_feed(order: ErasureOrder) -> Steps[tuple[int, int, int]]:
     closing = {**order.key, "reason": ERASED, "now": order.now}
     rows = yield from ask(_CLOSE_ROWS, **closing)
     yield from ask(_SETTLE_ROWS, **order.key, reason=ERASED)
+    yield from ask(_DROP_READ_BACKS, **order.key)
     dropped = yield from ask(_DROP_UNSENT, **order.key)
     closed = yield from ask(_CLOSE_MESSAGES, **closing)
     if (yield from ask(_IN_HAND, **order.key)):

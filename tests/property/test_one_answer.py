@@ -34,6 +34,7 @@ from gateway.feed.operator import cancelled
 from gateway.feed.operator.arguments import EVER
 from gateway.feed.operator.certificate import certificate, write_certificate
 from gateway.feed.operator.explain import Question, explain
+from gateway.feed.operator.needing import critical_of_day
 from gateway.feed.operator.replay import Replay
 from gateway.feed.operator.show import WantedMessages, show
 from gateway.feed.operator.status import status
@@ -67,12 +68,15 @@ OUTCOMES = {
     "given up": "state = 'dead_letter', reason = 'AR'",
     "in hand": "state = 'sending'",
 }
+# Fates of a message that the EHR was asked about; empty: it is to be looked up
+FILED = ("", "found", "absent", "differs", "other patient", "older version", "not checkable", "AA")
 NAME, NUMBER = st.sampled_from(NAMES), st.integers(0, 3)
 ACTS = st.one_of(
     st.tuples(st.just("sign"), st.booleans()),
     st.tuples(st.sampled_from(("correct", "add", "move", "hide", "cancel", "uncancel", "withdraw", "leave")), NUMBER),
     st.tuples(st.just("change"), NAME, st.sampled_from(FILTERS), st.booleans(), st.booleans()),
     st.tuples(st.just("end"), NAME, st.sampled_from(sorted(OUTCOMES))),
+    st.tuples(st.just("read_back"), NAME, st.sampled_from(FILED)),
     st.tuples(st.sampled_from(("apply", "leave_plan", "make", "hold", "replay")), NAME),
 )
 
@@ -185,6 +189,15 @@ class Site:
         sql = f"UPDATE message SET {became} WHERE destination = :name AND state = 'queued'"
         await self.feed.engine.do(partial(ask, Statement(sql), name=name))
 
+    async def read_back(self, name: str, fate: str) -> None:
+        """Find this of all messages that a destination took, in its EHR."""
+        sql = (
+            "INSERT INTO read_back (message, attempts, due, fate, detail, since) SELECT number, 1, 9, :fate, 'why', 7"
+            " FROM message WHERE destination = :name AND state = 'delivered'"
+            " ON CONFLICT (message) DO UPDATE SET fate = excluded.fate"
+        )
+        await self.feed.engine.do(partial(ask, Statement(sql), name=name, fate=fate))
+
     async def hold(self, name: str) -> None:
         became = "state = 'held', reason = 'authority-unknown'"
         sql = f"UPDATE outbox SET {became} WHERE destination = :name AND state = 'waiting'"
@@ -217,6 +230,8 @@ class Site:
             for kind in KINDS:
                 shown = sample(metrics, "feed_open_reports", destination=name, fate=kind) or 0
                 assert shown == open_now[name, kind], (name, kind)
+        for one in await critical_of_day(self.feed.engine, self.configuration):
+            assert one.fate.kind == fates[one.report_id, one.destination]["fate"]
         items = [one.report_id for one in await open_items(self.feed.engine, 100) if one.state == "open"]
         assert (sample(metrics, "feed_alert", code="cancelled-after-sign", destination="") or 0) == len(items)
         return fates
@@ -225,6 +240,7 @@ class Site:
         answer = await certificate(self.feed.engine, self.configuration, None, EVER)
         write_certificate(answer, file)
         made, code = json.loads(await asyncio.to_thread(file.read_text)), answer.exit_code
+        await self._filed(fates)
         assert made["reports"] == len({report_id for report_id, _ in fates})
         for account in made["destinations"]:
             here = {report_id: one for (report_id, name), one in fates.items() if name == account["name"]}
@@ -239,6 +255,14 @@ class Site:
         assert (made["verdict"], code) == (
             ("open", 1) if any(one["isOpen"] for one in fates.values()) else ("certified", 0)
         )
+
+    async def _filed(self, fates: dict[tuple[str, str], Any]) -> None:
+        """With `--filed` open is, too, what is to be looked up in the EHR or cannot be, and nothing else."""
+        filed = await certificate(self.feed.engine, self.configuration, None, EVER, is_filed=True)
+        unread = {("AA", "to-be-read-back"), ("not checkable", "why")}
+        for account in filed.accounts:
+            here = [one for (_, name), one in fates.items() if name == account.place.label]
+            assert account.open == sum(one["isOpen"] or (one["fate"], one["detail"]) in unread for one in here)
 
     async def _status(self, open_now: Counter[tuple[str, str]]) -> None:
         overview = await self.answers(status)

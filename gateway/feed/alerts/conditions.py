@@ -204,6 +204,27 @@ CONDITIONS: Final = (
         lambda facts: facts.dead_letters,
         about=lambda facts: facts.about_dead,
     ),
+    AlertRow(
+        "critical-not-filed",
+        "A critical result was accepted, and the EHR does not show it as it was sent: `absent`, `other patient`, `older"
+        " version` or `differs`.",
+        lambda facts, _: len(facts.critical_not_filed),
+        lambda facts: facts.critical_not_filed,
+        escalates=True,
+    ),
+    AlertRow(
+        "not-filed",
+        "Reports were accepted, and the EHR does not show them as they were sent, critical results included.",
+        lambda facts, _: len(facts.not_filed),
+        lambda facts: facts.not_filed,
+    ),
+    AlertRow(
+        "ehr-not-read",
+        "Reports are to be read back from the EHR for more than three hours, and nothing is known of them: it does not"
+        " answer, refuses the gateway, throttles, or `ehr_requests_per_hour` is too low.",
+        lambda facts, _: len(facts.unread),
+        studies=lambda facts: tuple(dict.fromkeys(facts.unread.values())),
+    ),
 )
 CERTIFICATE: Final = AlertRow(
     "certificate-30-days",

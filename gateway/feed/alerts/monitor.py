@@ -305,7 +305,11 @@ class AlertMonitor:
             is_two_phase = destination.receiver.ack_mode == "two_phase"
             ages = timedelta(seconds=destination.critical_alert), timedelta(seconds=limit)
             watched = WatchedDestination(
-                destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait)
+                destination.name,
+                *ages,
+                is_two_phase,
+                timedelta(seconds=destination.accession_wait),
+                reads_back=destination.ehr is not None,
             )
             facts = await feed_facts(self._engine, watched, clock.now())
             unserved = clock.monotonic() - self._unserved.get(destination.name, clock.monotonic())

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.feed.fate import KINDS, UNREMARKABLE, Fate, FatePlace, fate_of, places
+from gateway.feed.fate import KINDS, UNREMARKABLE, Fate, FatePlace, fate_of, is_unread, places
 from gateway.feed.operator.arguments import (
     LEFT_OUT,
     CommandAnswer,
@@ -185,7 +185,7 @@ class ReportAccount:
         self.counts[state.kind] += 1
         self.open += state.is_open
         self.remarks.update(state.remarks)
-        if state.remarks or state.kind not in UNREMARKABLE:
+        if state.remarks or state.is_open or state.kind not in UNREMARKABLE:
             since, remarks = moment(state.since), state.remarks
             told = state.kind, state.detail, since, state.is_open
             self.reports.append(RemarkableReport(report_id, study_id, *told, is_critical=False, remarks=remarks))
@@ -210,7 +210,8 @@ class Certificate(CommandAnswer):
     `read` are the earliest and the latest time at which a report's study was read from AutoScribe, in microseconds;
     `is_deep`: each was read for this certificate, or `unread` is the fault that prevented it. `unlisted` counts
     reports that are stored as signed but not listed by AutoScribe. `left` is what is open for destinations that are
-    no longer in the settings, whenever signed.
+    no longer in the settings, whenever signed. With `is_filed`, a report counts as open, too, while it is to be looked
+    up in the EHR, or cannot be.
     """
 
     listing: Listing
@@ -222,6 +223,7 @@ class Certificate(CommandAnswer):
     read: tuple[int, int] | None = None
     is_deep: bool = False
     unread: str = ""
+    is_filed: bool = False
 
     @property
     def fault(self) -> str:
@@ -261,6 +263,7 @@ class Certificate(CommandAnswer):
                 "reports": self.reports,
                 "notListed": self.unlisted,
                 "textsRead": {"from": moment(first), "to": moment(last), "isDeep": self.is_deep},
+                "isFiled": self.is_filed,
                 "destinations": self.accounts,
                 "notInSettings": [
                     {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": gone.counts}
@@ -286,31 +289,40 @@ class Certificate(CommandAnswer):
         yield self.verdict
 
 
-async def certificate(
-    engine: Sqlite | Postgres, configuration: Configuration, name: str | None, span: TimeSpan, *, is_deep: bool = False
+async def certificate(  # noqa: PLR0913 (the options of the command)
+    engine: Sqlite | Postgres,
+    configuration: Configuration,
+    name: str | None,
+    span: TimeSpan,
+    *,
+    is_deep: bool = False,
+    is_filed: bool = False,
 ) -> Certificate:
     """Return the certificate of the reports signed in a span, at one destination or all.
 
-    With `is_deep`, the studies of these reports are read from AutoScribe first.
+    With `is_deep`, the studies of these reports are read from AutoScribe first. `is_filed` is as in `Certificate`.
 
     Raises:
         ConfigError: no such destination, or no API key.
         StoreUnavailable: the store cannot be reached.
     """
     read = partial(read_anew, configuration, engine) if is_deep else None
-    made = await make_certificate(configuration, engine, destinations_named(configuration, name), span, read)
+    asked = destinations_named(configuration, name)
+    made = await make_certificate(configuration, engine, asked, span, read, is_filed=is_filed)
     if name is None:
         known = {each for one in made.accounts for each in (one.place.label, one.place.name)}
         made.left += await open_work_of_each(engine, known)
     return made
 
 
-async def make_certificate(
+async def make_certificate(  # noqa: PLR0913 (what a certificate is of)
     configuration: Configuration,
     engine: Engine,
     asked: Sequence[Destination],
     span: TimeSpan,
     read: Callable[[Sequence[str]], Awaitable[str]] | None = None,
+    *,
+    is_filed: bool = False,
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
 
@@ -320,7 +332,7 @@ async def make_certificate(
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await list_studies(configuration), span, [], is_deep=read is not None)
+    made = Certificate(await list_studies(configuration), span, [], is_deep=read is not None, is_filed=is_filed)
     wanted = await _wanted(made, engine, configuration.site.site_key)
     if read is not None:
         made.unread = await read(await _within(engine, wanted, span))
@@ -402,7 +414,9 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
             first, last = made.read or (known.fetched, known.fetched)
             made.read = min(first, known.fetched), max(last, known.fetched)
         for account in made.accounts:
-            account.add(study_id, report_id, fate_of(report_id, record, account.place))
+            fate = fate_of(report_id, record, account.place)
+            is_open = fate.is_open or (made.is_filed and is_unread(fate))
+            account.add(study_id, report_id, replace(fate, is_open=is_open))
 
 
 def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
@@ -416,7 +430,7 @@ def _account_lines(account: ReportAccount) -> Iterator[str]:
     yield f"{account.place.label}: {counts or 'no reports'}; {account.open} open{critical}"
     if account.remarks:
         yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(account.remarks.items()))}"
-    shown = [one for one in account.reports if one.fate not in UNREMARKABLE]
+    shown = [one for one in account.reports if one.is_open or one.fate not in UNREMARKABLE]
     yield from (f"  {one}" for one in shown[:_MOST_LINES])
     if len(shown) > _MOST_LINES:
         yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.feed.fate import Fate, fates, places
+from gateway.feed.fate import ACKNOWLEDGED, Fate, fates, places
 from gateway.feed.operator.show import order_match
 from gateway.routing import routes_of
 from gateway.runtime import clock
@@ -59,7 +59,7 @@ async def critical_of_day(engine: Engine, configuration: Configuration) -> tuple
     for one in await fates(engine, {cause.study_id for cause in latest.values()}, known):
         cause = latest.get((one.place.name, one.report_id))
         if cause is not None:
-            answered = moment(cause.answered) if one.fate.kind == "AA" else None
+            answered = moment(cause.answered) if one.fate.kind in ACKNOWLEDGED else None
             told = one.report_id, one.study_id, one.place.label, one.fate
             found.append(CriticalResult(*told, moment(cause.signed), answered))
     found.sort(key=lambda one: (not one.fate.is_open, -one.signed.timestamp() if one.signed else 0))

@@ -124,6 +124,19 @@ ATTEMPT: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+# Message that is looked up in the EHR after its acknowledgement. `due` is empty once it is settled. `fate` is empty
+# until the EHR was asked often enough to say one; `detail` has codes
+READ_BACK: Final = Table(
+    "read_back",
+    METADATA,
+    Column("message", NUMBER, primary_key=True, autoincrement=False),
+    number_column("attempts"),
+    number_column("due", needed=False),
+    text_column("fate"),
+    text_column("detail"),
+    number_column("since"),
+    sqlite_strict=True,
+)
 # Filler order numbers and patient that a destination was first sent for a report (D13, D18)
 SENT_NUMBER: Final = Table(
     "sent_number",
@@ -257,5 +270,7 @@ FEED_INDEXES: Final = (
         sqlite_where=_IS_STALE,
         postgresql_where=_IS_STALE,
     ),
+    Index("read_back_by_due", READ_BACK.c.due),
+    Index("read_back_by_fate", READ_BACK.c.fate),
     Index("message_by_control_id", MESSAGE.c.destination, MESSAGE.c.control_id, unique=True),
 )

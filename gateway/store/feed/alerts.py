@@ -18,6 +18,7 @@ from gateway.runtime.metrics import reason_code
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.ledger import IS_LAST, oldest
+from gateway.store.feed.messages import not_filed
 from gateway.store.feed.order_news import noted_news
 from gateway.store.feed.plans import PLANNED, TO_STOP, in_force_of, unplanned
 from gateway.store.feed.states import (
@@ -37,6 +38,7 @@ MOST: Final = 1_000
 MOST_ABOUT: Final = 20
 _SECOND: Final = 1_000_000
 _A_DAY: Final = timedelta(days=1)
+_UNREAD_AFTER: Final = timedelta(hours=3)
 Cases: TypeAlias = Mapping[int, str]
 """Row numbers that a condition concerns, with the study of each."""
 _OLDEST_DUE: Final = Statement(
@@ -108,7 +110,8 @@ class WatchedDestination:
     """Destination to watch, with the ages at which a critical result, and any message, raises an alert.
 
     `awaits_application` is True if the receiver's application acknowledges besides its interface (two-phase).
-    `accession_after` is how long a message may be held for its accession number before an alert.
+    `accession_after` is how long a message may be held for its accession number before an alert. `reads_back`: its EHR
+    is asked what it shows.
     """
 
     name: str
@@ -116,6 +119,7 @@ class WatchedDestination:
     after: timedelta
     awaits_application: bool = False
     accession_after: timedelta = timedelta()
+    reads_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +130,10 @@ class FeedFacts:
     `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
     or stop. `unaccepted` are messages that the application did not answer in time. `held_lanes` are studies, by reason
     and start; `held_rows` are outbox rows. `without_order`, `order_cancelled` and `wrong_visit` are news of the last
-    day about orders of studies that were sent. The watcher sets `unserved`, the time without a lease holder. `about`
-    says of a row by its number what it concerns: study, message (MSH-10), and the reason or the receiver's code;
-    `about_dead` says it of a dead letter.
+    day about orders of studies that were sent. `not_filed` are messages that the EHR does not show as they were sent,
+    and `unread` those of which it has said nothing for hours. The watcher sets `unserved`, the time without a lease
+    holder. `about` says of a row by its number what it concerns: study, message (MSH-10), and the reason or the
+    receiver's code; `about_dead` says it of a dead letter.
     """
 
     oldest: float = 0.0
@@ -144,6 +149,9 @@ class FeedFacts:
     without_order: Cases = field(default_factory=dict)
     order_cancelled: Cases = field(default_factory=dict)
     wrong_visit: Cases = field(default_factory=dict)
+    not_filed: Cases = field(default_factory=dict)
+    critical_not_filed: Cases = field(default_factory=dict)
+    unread: Cases = field(default_factory=dict)
     paused: str = ""
     unserved: float = 0.0
     about: Mapping[int, str] = field(default_factory=dict)
@@ -164,6 +172,7 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
     held = await engine.fetch(_CRITICAL_HELD, **key, **_BLOCKED, most=MOST)
     planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)
+    filed = await _filed(engine, watched, now)
     before = micros(now - watched.accession_after)
     awaited = {"awaited": ACCESSION_MISSING, "order": ORDER_AWAITED, "before": before}
     held_rows = await engine.fetch(_HELD, **key, **awaited, most=MOST)
@@ -184,10 +193,19 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
         without_order=_cases(await noted_news(engine, watched.name, WITHOUT_ORDER, micros(now - _A_DAY), MOST)),
         order_cancelled=_cases(await noted_news(engine, watched.name, CANCELLED_AFTER, micros(now - _A_DAY), MOST)),
         wrong_visit=_cases(await noted_news(engine, watched.name, WRONG_VISIT, micros(now - _A_DAY), MOST)),
+        not_filed=_cases(filed[0]),
+        critical_not_filed=_cases([one for one in filed[0] if one[2]]),
+        unread=_cases(filed[1]),
         paused=str(paused[0][0]) if paused else "",
         about=_about([*unaccepted, *overdue, *held_rows, *held, *dead_rows], lanes),
         about_dead=_about(dead, ()),
     )
+
+
+async def _filed(engine: Engine, watched: WatchedDestination, now: datetime) -> tuple[Sequence[Row], Sequence[Row]]:
+    if not watched.reads_back:
+        return (), ()
+    return await not_filed(engine, watched.name, micros(now - _UNREAD_AFTER), MOST)
 
 
 async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:

@@ -465,8 +465,8 @@ _ROWS: Final = Statement(
 )
 _MESSAGES: Final = Statement(
     "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"
-    f" superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0{IS_OWED}"
-    " ORDER BY number"
+    " superseded_by, made, remarks, r.fate, r.detail, r.since FROM message LEFT JOIN read_back r"
+    f" ON r.message = number WHERE study_id IN listed(:study_ids) AND is_draft = 0{IS_OWED} ORDER BY number"
 )
 _STALE: Final = Statement(
     "SELECT DISTINCT study_id, destination FROM message WHERE study_id IN listed(:study_ids)"
@@ -486,6 +486,8 @@ _OPEN_MESSAGES: Final = Statement(
     "SELECT study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending', 'indeterminate',"
     " 'held', 'dead_letter')"
     " UNION SELECT study_id FROM message WHERE destination = :destination AND stale_until IS NOT NULL"
+    " UNION SELECT m.study_id FROM read_back r JOIN message m ON m.number = r.message"
+    " WHERE r.fate IN ('other patient', 'older version', 'absent', 'differs') AND m.destination = :destination"
 )
 _RECORDED: Final = Statement("SELECT study_id FROM message WHERE destination = :destination AND state = 'recorded'")
 _UNACCEPTED: Final = Statement(
@@ -509,7 +511,8 @@ class LedgerRow:
 class LedgerMessage:
     """Message that includes a report or is about one; messages of one cause have the same `outbox` row.
 
-    `remarks` are codes for content that could not be expressed, separated by spaces.
+    `remarks` are codes for content that could not be expressed, separated by spaces. `filed` is what the EHR showed:
+    None if it is not read back, empty if it is to be.
     """
 
     filler_order_numbers: tuple[str, ...]
@@ -522,6 +525,9 @@ class LedgerMessage:
     superseded_by: int | None
     made: int
     remarks: str = ""
+    filed: str | None = None
+    filed_detail: str = ""
+    filed_since: int | None = None
 
 
 @dataclass(slots=True)

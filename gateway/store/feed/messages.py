@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.runtime import clock
-from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each, micros
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import Lease, check_lease
 from gateway.store.feed.states import MessageState
 
@@ -415,6 +415,7 @@ def _texts(listed: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+_PATIENCE: Final = 60.0  # seconds for a query over what was delivered
 _PURGE: Final = Statement(
     "UPDATE message SET has_body = 0 WHERE number IN (SELECT number FROM message WHERE closed < :before"
     " AND has_body = 1 AND state IN ('delivered', 'superseded', 'recorded') ORDER BY closed LIMIT :most)"
@@ -502,3 +503,187 @@ def _quantile(within: Mapping[int, int], share: float) -> int | None:
         if reached >= wanted:
             return None if seconds == _LONGEST else seconds
     return None
+
+
+# Words of a read-back: gateway/feed/fate.py has their meaning
+FOUND: Final = "found"
+NOT_CHECKABLE: Final = "not checkable"
+MOST_READABLE: Final = 200
+NOT_FILED: Final = ("other patient", "older version", "absent", "differs")
+_ALIKE: Final = "n.destination = o.destination AND n.study_id = o.study_id AND n.number > o.number"
+# A newer message that says all that the older one said, under the same numbers; a withdrawal from a former patient
+# stands until something is sent about that patient again
+_REPLACES: Final = (
+    f"{_ALIKE} AND n.filler_order_numbers = o.filler_order_numbers AND (n.is_whole = 1 OR n.kind = 'moved')"
+    " AND (o.kind <> 'moved' OR n.patient_id = o.patient_id)"
+)
+# What is to be read back: critical results, what follows one or replaces a message that is read back, and all causes
+# but a signature; of the rest a share, chosen by the number
+_READABLE: Final = Statement(
+    "SELECT n.number, n.report_id, n.is_critical, n.closed, n.filler_order_numbers FROM message n"  # noqa: S608 (constants)
+    " WHERE n.has_body = 1 AND n.closed > :after AND n.closed <= :until AND n.destination = :destination"
+    " AND n.state = 'delivered' AND n.is_draft = 0 AND (n.is_critical = 1"
+    " OR n.kind NOT IN ('signed', 'addendum_signed', 'replay') OR (n.number * 2654435761) % 10000 < :share"
+    " OR EXISTS (SELECT 1 FROM message o LEFT JOIN read_back r ON r.message = o.number"
+    f" WHERE {_ALIKE} AND (o.is_critical = 1 OR r.message IS NOT NULL)))"
+    " AND NOT EXISTS (SELECT 1 FROM read_back k WHERE k.message = n.number) ORDER BY n.closed LIMIT :most"
+)
+_ADD_READ_BACK: Final = Statement(
+    "INSERT INTO read_back (message, attempts, due, fate, detail, since) VALUES"
+    " (:message, 0, CAST(:due AS BIGINT), :fate, :detail, :now) ON CONFLICT (message) DO NOTHING"
+)
+_DROP_REPLACED: Final = Statement(
+    f"DELETE FROM read_back WHERE message IN (SELECT o.number FROM message o, message n WHERE n.number = :message"  # noqa: S608 (constants)
+    f" AND {_REPLACES})"
+)
+_DUE_READ_BACKS: Final = Statement(
+    "SELECT m.number, m.is_critical, m.is_whole, CASE WHEN m.kind = 'moved' THEN 1 ELSE 0 END, r.attempts, r.fate,"
+    " r.detail, (SELECT b.body FROM message_body b WHERE b.number = m.number) FROM read_back r"
+    " JOIN message m ON m.number = r.message WHERE r.due <= :now AND m.destination = :destination"
+    " AND m.ack NOT LIKE 'C%' ORDER BY m.is_critical DESC, r.due LIMIT :most"
+)
+_EARLIER: Final = Statement(
+    "SELECT b.body FROM message n JOIN message o ON o.destination = n.destination AND o.study_id = n.study_id"
+    " JOIN message_body b ON b.number = o.number WHERE n.number = :message AND o.number < n.number"
+    " AND o.filler_order_numbers = n.filler_order_numbers AND o.sent IS NOT NULL AND o.is_draft = 0"
+    " AND o.kind <> 'moved' ORDER BY o.number DESC LIMIT :most"
+)
+_IS_REPLACED: Final = Statement(
+    f"SELECT 1 FROM message o, message n WHERE o.number = :message AND {_REPLACES}"  # noqa: S608 (constants)
+    " AND n.state IN ('sending', 'indeterminate', 'delivered') LIMIT 1"
+)
+_SET_READ_BACK: Final = Statement(
+    "UPDATE read_back SET attempts = attempts + :asked, due = CAST(:due AS BIGINT), detail = :detail,"
+    " since = CASE WHEN fate = :fate THEN since ELSE :now END, fate = :fate WHERE message = :message"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableMessage:
+    """Delivered message that is to be read back. `closed` is when it was settled, in microseconds."""
+
+    number: int
+    report_id: str
+    is_critical: bool
+    closed: int
+    filler_order_numbers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DueReadBack:
+    """Message to look up in the EHR now; `attempts` counts how often it was. `body` is None once its bytes are gone."""
+
+    number: int
+    is_critical: bool
+    is_whole: bool
+    is_move: bool
+    attempts: int
+    fate: str
+    detail: str
+    body: bytes | None = field(repr=False)
+
+
+async def readable_messages(
+    engine: Engine, destination: str, after: int, until: int, share: float
+) -> list[ReadableMessage]:
+    """Return up to `MOST_READABLE` messages to read back that were delivered between two instants, oldest first.
+
+    Those that are read back already are left out. `share` is that of the messages that nothing else demands.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked = _READABLE.compiled(engine.dialect)
+    chosen = {"destination": destination, "after": after, "until": until, "share": round(share * 10_000)}
+    found = await engine.scan(asked.sql, asked.positional({**chosen, "most": MOST_READABLE}), _PATIENCE)
+    return [ReadableMessage(int(row[0]), str(row[1]), bool(row[2]), int(row[3]), _texts(row[4])) for row in found]
+
+
+def add_read_backs(lease: Lease, dues: Mapping[int, int | None], now: int) -> Steps[None]:
+    """Have messages read back, each from its instant on; what they replace is not looked up any more.
+
+    None: the message has only a document, which is no report to look up.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from check_lease(lease)
+    for message, due in sorted(dues.items()):
+        said = {"fate": "", "detail": ""} if due is not None else {"fate": "AA", "detail": "document-only"}
+        yield from ask(_ADD_READ_BACK, message=message, due=due, now=now, **said)
+        yield from ask(_DROP_REPLACED, message=message)
+
+
+async def due_read_backs(engine: Engine, destination: str, now: int, most: int) -> list[DueReadBack]:
+    """Return the messages to look up now, critical results first; none that still waits for its AA.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [
+        DueReadBack(
+            int(number), bool(critical), bool(whole), bool(move), int(attempts), fate, detail, body and bytes(body)
+        )
+        for number, critical, whole, move, attempts, fate, detail, body in await engine.fetch(
+            _DUE_READ_BACKS, destination=destination, now=now, most=most
+        )
+    ]
+
+
+async def earlier_bodies(engine: Engine, message: int, most: int) -> list[bytes]:
+    """Return the bytes of messages that were sent before under the same numbers, newest first.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [bytes(body) for (body,) in await engine.fetch(_EARLIER, message=message, most=most)]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBackResult:
+    """Result of looking a message up, and when to look again: `due`, in microseconds; None if never.
+
+    `fate` is empty until the EHR was asked often enough. `asked` is 0 if the EHR gave no answer: that does not count.
+    """
+
+    message: int
+    fate: str
+    detail: str
+    due: int | None
+    asked: int = 1
+
+
+def set_read_back(lease: Lease, result: ReadBackResult, retry: int, now: int) -> Steps[None]:
+    """Store what was found of a message. If a newer one may have replaced it meanwhile, look again at `retry`.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from check_lease(lease)
+    if (yield from ask(_IS_REPLACED, message=result.message)):
+        result = ReadBackResult(result.message, "", "", retry, asked=0)
+    said = {"fate": result.fate, "detail": result.detail, "due": result.due, "asked": result.asked}
+    yield from ask(_SET_READ_BACK, message=result.message, now=now, **said)
+
+
+_UNREAD: Final = Statement(
+    "SELECT r.message, m.study_id FROM read_back r JOIN message m ON m.number = r.message WHERE r.fate = ''"
+    " AND r.since < :before AND m.destination = :destination AND m.ack NOT LIKE 'C%' ORDER BY r.message LIMIT :most"
+)
+_NOT_FILED: Final = Statement(
+    "SELECT r.message, m.study_id, m.is_critical FROM read_back r JOIN message m ON m.number = r.message"
+    " WHERE r.fate IN ('other patient', 'older version', 'absent', 'differs') AND m.destination = :destination"
+    " ORDER BY r.message LIMIT :most"
+)
+
+
+async def not_filed(engine: Engine, destination: str, before: int, most: int) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Return messages that the EHR does not show as sent (with 1 if critical), and those of which nothing is known.
+
+    The latter are to be read back since before an instant (microseconds). Each row begins with number and study.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    key = {"destination": destination, "most": most}
+    return await engine.fetch(_NOT_FILED, **key), await engine.fetch(_UNREAD, **key, before=before)

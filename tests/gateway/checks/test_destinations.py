@@ -11,6 +11,7 @@ import trustme
 from gateway.checks import config as config_check
 from gateway.checks import destinations
 from gateway.runtime import clock
+from gateway.runtime.client_key import made_client_key
 from gateway.settings import load
 
 DEFAULT = 'default_facility = "City Medical Center"\n'
@@ -183,6 +184,20 @@ def test_files_of_tls_that_work_are_no_fault(keys, pki):
     https = HEAD + 'kind = "http"\nurl = "https://engine.example"\nca_file = "ca.pem"\n'
     assert keys(https) == []
     assert keys(https.replace("ca.pem", "nonsense.pem")) == ["destination[0].ca_file"]
+
+
+def test_the_key_for_the_ehr_must_be_readable_and_a_key(config, keys, tmp_path):
+    ehr = (
+        f'{MLLP}ehr_url = "https://ehr.example"\nehr_token_url = "https://ehr.example/token"\nehr_client_id = "us"\n'
+        'ehr_key_file = "ehr.pem"\n'
+    )
+    (fault,) = config_check.faults(config(ehr))
+    assert (fault.key, "cannot be read" in fault.problem) == ("destination[0].ehr_key_file", True)
+    (tmp_path / "ehr.pem").write_text("no key")
+    assert keys(ehr) == ["destination[0].ehr_key_file"]
+    (tmp_path / "ehr.pem").unlink()
+    made_client_key(tmp_path / "ehr.pem", "ES384")
+    assert keys(ehr) == []
 
 
 def test_a_directory_must_be_there_and_the_service_must_be_let_in(config, keys, tmp_path, monkeypatch):

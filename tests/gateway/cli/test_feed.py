@@ -444,6 +444,28 @@ async def test_a_certificate_says_of_every_report_at_every_destination_what_beca
         assert not any(one["reportId"] in line for one in told for line in lines)
 
 
+async def test_with_filed_a_certificate_is_open_until_the_ehr_was_asked(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        assert (await here.feed("certificate", "ehr", "--filed"))[0] == 0
+        with closing(sqlite3.connect(here.folder / "gateway.db")) as database, database:
+            database.execute(
+                "INSERT INTO read_back SELECT number, 0, 9, '', '', 7 FROM message ORDER BY number LIMIT 1"
+            )
+            [(study_id, report_id)] = database.execute(
+                "SELECT study_id, report_id FROM message ORDER BY number LIMIT 1"
+            )
+        assert (await here.feed("certificate", "ehr"))[0] == 0
+        code, lines, _ = await here.feed("certificate", "ehr", "--filed")
+        assert (code, lines[-1]) == (1, "open")
+        assert any(line.startswith(f"  AA  {report_id}  {study_id}  to-be-read-back") for line in lines)
+        with closing(sqlite3.connect(here.folder / "gateway.db")) as database, database:
+            database.execute("UPDATE read_back SET fate = 'differs', detail = 'text'")
+        code, lines, _ = await here.feed("certificate", "ehr")
+        assert (code, f"  differs  {report_id}  {study_id}  text" in lines) == (1, True)
+
+
 async def test_a_report_that_goes_without_its_pdf_is_taken_and_remarked_on(site):
     async with site(pdf='"ed"', input_wait="0") as here:
         await here.sync()

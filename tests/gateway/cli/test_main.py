@@ -268,6 +268,14 @@ def test_keys_site_makes_another_key_each_time_that_is_long_enough() -> None:
     assert run("keys", "site", "--version", "2").stdout.startswith(b"v2.")
 
 
+def test_keys_ehr_makes_a_key_once_and_prints_only_its_public_half(tmp_path) -> None:
+    made = [run("keys", "ehr", str(tmp_path / "ehr.pem"), "--algorithm", "RS384").stdout for _ in range(2)]
+    (key,) = json.loads(made[0])["keys"]
+    assert made[0] == made[1]
+    assert (key["alg"], key["kty"], "d" in key) == ("RS384", "RSA", False)
+    assert run("keys", "ehr", "/nowhere/ehr.pem").returncode == 2
+
+
 def test_version_is_that_of_the_distribution() -> None:
     assert run("version").stdout.decode().strip() == "1.0.0"
 

@@ -427,3 +427,36 @@ def test_a_rule_for_what_nobody_needs_names_something(survey):
 
 def test_without_tables_there_are_no_destinations():
     assert survey_routes(settings.load(None))[0].destinations == ()
+
+
+EHR = {
+    "ehr_url": "https://ehr.example/fhir/",
+    "ehr_token_url": "https://ehr.example/token",
+    "ehr_client_id": "gateway",
+    "ehr_key_file": "ehr.pem",
+}
+
+
+def lines_of(**changes: str | None) -> str:
+    """Return the keys of an EHR as lines; None leaves one out."""
+    return "".join(f'{key} = "{value}"\n' for key, value in {**EHR, **changes}.items() if value is not None)
+
+
+def test_an_ehr_is_read_with_its_key_beside_the_settings(one, tmp_path):
+    read = one(MLLP + lines_of() + "ehr_sampling = 0.5\n").ehr
+    assert (read.url, read.key_file) == ("https://ehr.example/fhir", tmp_path / "ehr.pem")
+    assert (read.requests_per_hour, read.sampling) == (600, 0.5)
+    assert one(MLLP).ehr is None
+
+
+@pytest.mark.parametrize("missing", EHR)
+def test_the_keys_of_an_ehr_belong_together(survey, missing):
+    _, found = survey(MLLP + lines_of(**{missing: None}))
+    assert [fault.key for fault in found] == [f"destination[0].{missing}"]
+
+
+@pytest.mark.parametrize("key", ["ehr_url", "ehr_token_url"])
+def test_an_ehr_is_asked_over_tls_unless_it_is_on_this_machine(survey, key):
+    _, found = survey(MLLP + lines_of(**{key: "http://ehr.example/x"}))
+    assert [fault.key for fault in found] == [f"destination[0].{key}"]
+    assert survey(MLLP + lines_of(**{key: "http://127.0.0.1:8080/x"}))[1] == []

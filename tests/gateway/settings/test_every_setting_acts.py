@@ -46,7 +46,7 @@ from fakes.turned import (
 from gateway.auth.external import token_rules
 from gateway.auth.provider import provider_rules
 from gateway.ingest.assembly import order_days
-from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes
+from gateway.routing import Basic, Bearer, Destination, Ehr, Folder, Http, Mllp, Retry, Routes
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.tls import TlsSettings
 from gateway.settings import TABLES, Configuration, survey
@@ -69,6 +69,12 @@ MAIL = {
     "feed.mail_password": '"secret"',
 }
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
+EHR = {
+    "destination.ehr_url": '"https://ehr.example/fhir"',
+    "destination.ehr_token_url": '"https://ehr.example/token"',
+    "destination.ehr_client_id": '"gateway"',
+    "destination.ehr_key_file": '"ehr.pem"',
+}
 OF_SEVERAL = {"source.facility": None, "source.authorities": '[{ namespace = "VN", system = "" }]'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api._headers.raw")),
@@ -368,6 +374,12 @@ TURNED = {
     "destination.mrn_authority": Turned('"receiver"', routes),
     "destination.critical_alert_minutes": Turned("7", routes),
     "destination.dry_run": Turned("true", routes),
+    "destination.ehr_url": Turned('"https://ehr.example/r4"', routes, EHR),
+    "destination.ehr_token_url": Turned('"https://login.example/token"', routes, EHR),
+    "destination.ehr_client_id": Turned('"other"', routes, EHR),
+    "destination.ehr_key_file": Turned('"other.pem"', routes, EHR),
+    "destination.ehr_requests_per_hour": Turned("100", routes, EHR),
+    "destination.ehr_sampling": Turned("0.5", routes, EHR),
     "ignore.name": Turned('"other"', ignored),
     "ignore.reason": Turned('"other"', ignored),
     "ignore.facilities": Turned('["City Medical Center"]', ignored),
@@ -479,7 +491,7 @@ _ACTS_WHERE_IT_IS_READ = {("Destination", "shares_address")}  # on which tables 
 
 
 def parts() -> Iterator[tuple[str, str]]:
-    for made in (Destination, Retry, Routes, Mllp, Folder, Http, Basic, Bearer, TlsSettings):
+    for made in (Destination, Ehr, Retry, Routes, Mllp, Folder, Http, Basic, Bearer, TlsSettings):
         for one in fields(made):
             if (made.__name__, one.name) not in _ACTS_WHERE_IT_IS_READ:
                 yield made.__name__, one.name

@@ -60,7 +60,11 @@ def test_of_what_waits_for_somebody_the_studies_are_said(change, code):
 
 
 def test_critical_results_alone_escalate():
-    assert {row.code for row in CONDITIONS if row.escalates} == {"critical-overdue", "critical-blocked"}
+    assert {row.code for row in CONDITIONS if row.escalates} == {
+        "critical-overdue",
+        "critical-blocked",
+        "critical-not-filed",
+    }
 
 
 def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_who_serves():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "1005"
-down_revision = "1002"
+down_revision = "1004"
 
 
 def upgrade() -> None:

@@ -1,0 +1,1 @@
+"""Read reports back from the EHR's FHIR API after AA: what was sent, what the chart shows, and what differs."""
