@@ -145,7 +145,7 @@ ACTIONS: Final = (
         "feed resume",
         "Sends to the destination again, also what comes until then. Held studies stay held.",
         lambda one: pausing.foresee_resume(*one.store, one.at),
-        lambda one, _, reason: pausing.resume(*one.store, one.at, reason),
+        lambda one, seen, reason: pausing.resume(*one.store, one.at, reason, seen.agreed),
     ),
     ConsoleAction(
         "let-go",

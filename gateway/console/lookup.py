@@ -11,7 +11,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -29,6 +31,7 @@ from gateway.fhir_api.audit.disclosures import asker, disclosures_of
 MOST_STUDIES: Final = 50
 MOST_EVENTS: Final = 500
 _EVER: Final = (0, 2**62)
+_FILTERS: Final = ("at", "state", "since", "until", "critical")
 _REPORT: Final = re.compile("rep[-_]([0-9a-f]{32})")
 # Fates that need somebody; fates and states of messages in words of the glossary
 BAD_FATES: Final = frozenset(
@@ -105,27 +108,38 @@ class FindFilter:
 
 
 async def find(visit: ConsoleVisit) -> Response:
-    """Answer with the reports and messages that a number finds: typed into the address, or a patient's, posted."""
-    typed = {name: visit.query(name) for name in ("at", "state", "since", "until", "critical")}
+    """Answer with the reports and messages that a number finds: one in the address, or a patient's, which is posted.
+
+    Its form posts both, so that the filters go with either; any other number goes on to its address.
+    """
+    is_posted = visit.request.method == "POST"
+    given = await visit.form() if is_posted else dict(visit.request.query_params)
+    typed = {name: given.get(name, "").strip() for name in _FILTERS}
+    word, number = given.get("q", "").strip(), given.get("patient", "").strip() if is_posted else ""
     chosen = FindFilter(**typed, zone=visit.configuration.zone)
-    wanted, word = WantedMessages(at=chosen.at or None, reason=visit.reason, most=MOST_STUDIES), visit.query("q")
-    if visit.request.method == "POST":
-        number = (await visit.form()).get("patient", "").strip()
-        wanted = replace(wanted, patients=(number,) if number else ())
+    wanted, fault = WantedMessages(at=chosen.at or None, reason=visit.reason, most=MOST_STUDIES), ""
+    if is_posted and not number:
+        asked = urlencode({name: value for name, value in {"q": word, **typed}.items() if value})
+        return RedirectResponse(f"{address('find')}?{asked}", 303, gate_of(visit.request).headers())
+    if number and word:
+        fault = "Write the number of a patient, or another number: not both."
+    elif number:
+        wanted = replace(wanted, patients=(number,))
         visit.shown.given = (("patient", number),)
     elif word:
         if match := _REPORT.fullmatch(word):
             return RedirectResponse(address("report", f"rep_{match[1]}"), 303, gate_of(visit.request).headers())
         wanted = replace(wanted, text=word)
         visit.shown.given = (("identifier", word),)
-    values: dict[str, Any] = {"q": word, "chosen": chosen, "found": None, "latest": (), "is_cut": False}
+    values: dict[str, Any] = {"q": word, "chosen": chosen, "found": None, "latest": (), "is_cut": False, "fault": fault}
     values |= {"destinations": [one.name for one in visit.serving.destinations], "kinds": KINDS, "critical_ids": ()}
     if wanted.text or wanted.patients:
         values |= await _searched(visit, wanted, chosen)
-    else:
+    elif not fault:
         latest = await newest(visit.serving.engine, MOST_STUDIES, shows=visit.shows)
         values |= {"latest": chosen.kept_messages(latest)}
-    return visit.render("find.html", {"here": "find", "most": MOST_STUDIES, **values, **_words()})
+    status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
+    return visit.render("find.html", {"here": "find", "most": MOST_STUDIES, **values, **_words()}, status)
 
 
 async def _searched(visit: ConsoleVisit, wanted: WantedMessages, chosen: FindFilter) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from gateway.feed.operator.status import (
     FeedStatus,
     HeldStudy,
     ListedDeadLetter,
+    UncomposedReport,
     dead_letters,
     status,
 )
@@ -155,8 +156,11 @@ class FeedPages:
         critical = await critical_of_day(visit.serving.engine, visit.configuration)
         rows = [replace(_row(one, found), certificates=_certificates(found, one)) for one in found.destinations]
         index = _index(visit)
-        verdict = _verdict(found, rows, sum(one.fate.is_open for one in critical), is_current=index["is_current"])
+        own_alerts = _own_alerts(visit, found)
+        missed = sum(one.fate.is_open for one in critical)
+        verdict = _verdict(found, rows, missed, own_alerts, is_current=index["is_current"])
         values = {"status": found, "rows": rows, "critical": critical, "index": index, "verdict": verdict}
+        values |= {"own_alerts": own_alerts}
         return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
 
     async def alerts(self, visit: ConsoleVisit, fault: str = "") -> Response:
@@ -165,6 +169,7 @@ class FeedPages:
         found, past = await self._read(visit), await acknowledgements(visit.serving.engine, _MOST_PAST)
         is_open = {(one.alert, one.destination) for one in found.alerts}
         values = {"alerts": found.alerts, "meanings": meanings, "at": found.at, "past": past, "is_open": is_open}
+        values |= {"own_alerts": _own_alerts(visit, found)}
         status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
         return visit.render("alerts.html", {"here": "alerts", "every": EVERY, "fault": fault, **values}, status)
 
@@ -247,9 +252,18 @@ def _index(visit: ConsoleVisit) -> dict[str, Any]:
     }
 
 
-def _verdict(found: FeedStatus, rows: list[DestinationRow], critical: int, *, is_current: bool) -> dict[str, Any]:
+def _own_alerts(visit: ConsoleVisit, found: FeedStatus) -> list[tuple[str, str]]:
+    """Return code and destination of the alerts of the gateway's own processes, such as a full disk; none is stored."""
+    stored = {(one.alert, one.destination) for one in found.alerts}
+    return sorted(visit.request.app.state.ops.metrics.alerts() - stored)
+
+
+def _verdict(
+    found: FeedStatus, rows: list[DestinationRow], critical: int, processes: list[tuple[str, str]], *, is_current: bool
+) -> dict[str, Any]:
     """Return whether to worry, in a word, and why."""
-    bad = [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
+    bad = [f"{code} at {name}" if name else code for code, name in processes]
+    bad += [f"{row.name} is {row.word}" for row in rows if row.kind == "bad"]
     own = [(row.name, one) for row in rows for one in row.certificates]
     bad += [f"{one.whose} certificate for {name} is {one.word}" for name, one in own if one.kind == "bad"]
     bad += [f"{critical} critical not acknowledged"] if critical else []
@@ -272,9 +286,12 @@ def _of_status(found: FeedStatus, critical: Collection[str]) -> Iterator[WorkIte
         name, queue, plan = one.link.name, one.queue, one.standing.plan
         acts: tuple[ActionLink, ...]
         if one.link.paused:
-            step = f"feed resume {name}"
-            acts = (action_link("resume", at=name),)
-            yield WorkItem("paused", name, "", "", one.link.paused, one.link.paused_since, step, acts=acts)
+            acts = () if one.link.needs_journal else (action_link("resume", at=name),)
+            pause = one.link.paused, one.link.paused_since, one.link.resume_step
+            yield WorkItem("paused", name, "", "", *pause, acts=acts)
+        if one.link.breaker:
+            probing = one.link.breaker, one.link.breaker_since, one.link.resume_step
+            yield WorkItem("probing", name, "", "", *probing, acts=(action_link("resume", at=name),))
         if plan is not None:
             is_critical = bool(plan.critical or plan.stopped_critical or plan.resent_critical)
             since = one.standing.settings_since
@@ -304,6 +321,8 @@ def _reason(held: HeldStudy) -> str:
 
 
 def _acts_of_held(name: str, held: HeldStudy) -> tuple[ActionLink, ...]:
+    if isinstance(held, UncomposedReport) and not held.is_freed_by_hand:
+        return ()
     wanted = ("let-go", "left") if held.reason == "may-have-been-sent" else ("let-go",)
     acts = tuple(action_link(one, at=name, study=held.study_id) for one in wanted)
     return (*acts, *_acts_of_order(held.study_id)) if held.reason == "order-awaited" else acts

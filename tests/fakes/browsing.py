@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +33,10 @@ def require_chromium() -> str:
 
 @dataclass
 class Browsed:
-    """A browser, the address of the console, and what the pages complained of."""
+    """A browser, the application, the address of its console, and what the pages complained of."""
 
     browser: Browser
+    app: Any
     root: str
     complaints: list[str] = field(default_factory=list)
 
@@ -52,13 +53,13 @@ class Browsed:
 
 
 @asynccontextmanager
-async def browsed(configuration: Configuration) -> AsyncIterator[Browsed]:
-    """Serve the console of a site on a port, and open a browser."""
-    app = create_app(configuration, (API, CONSOLE), console=PAGES)
+async def browsed(configuration: Configuration, roles: Sequence[str] = (API, CONSOLE)) -> AsyncIterator[Browsed]:
+    """Serve these roles of a site on a port, and open a browser."""
+    app = create_app(configuration, roles, console=PAGES)
     path = require_chromium()
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(app, listener), async_playwright() as playwright:
             app.state.console_gate = StandInGate()
             browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            yield Browsed(browser, f"http://127.0.0.1:{listener.getsockname()[1]}/console/")
+            yield Browsed(browser, app, f"http://127.0.0.1:{listener.getsockname()[1]}/console/")
             await browser.close()

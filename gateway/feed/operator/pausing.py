@@ -34,7 +34,7 @@ from gateway.store.database.engine import Engine, Steps, ask, micros
 from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired, seen_there
 from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
-from gateway.store.feed.leases import PAUSED, paused
+from gateway.store.feed.leases import PAUSED, lock_destination, paused
 from gateway.store.feed.ledger import held_for, stock
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
 from gateway.store.feed.outbox import ToSend, to_send, tried
@@ -118,13 +118,25 @@ async def foresee_resume(engine: Engine, configuration: Configuration, name: str
     destination_named(configuration, name, enabled=False)
     if (paused_as := await _paused_as(engine, name)) == RESTORED:
         return _restored(name)
+    agreed = await engine.do(partial(_pauses, name))
     stays = await engine.do(partial(paused_beside, name))
     amount = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
-    return Foreseen(amount, agreed=f"paused as {paused_as!r}, then {stays!r}")
+    return Foreseen(amount, agreed=agreed)
 
 
-async def resume(engine: Engine, configuration: Configuration, name: str, reason: str) -> Resumed | RefusedCommand:
+def _pauses(name: str) -> Steps[str]:
+    """Return in words why a destination is paused, and what pauses it after that."""
+    rows = yield from ask(PAUSED, name=name)
+    stays = yield from paused_beside(name)
+    return f"paused as {str(rows[0][0]) if rows else ''!r}, then {stays!r}"
+
+
+async def resume(
+    engine: Engine, configuration: Configuration, name: str, reason: str, agreed: str | None = None
+) -> Resumed | RefusedCommand:
     """Resume sending to a destination; held studies stay held. Refused if it is paused as `restored`.
+
+    Refused, too, if it is paused otherwise by now than the operator `agreed` to resume.
 
     Raises:
         ConfigError: no such destination.
@@ -133,7 +145,10 @@ async def resume(engine: Engine, configuration: Configuration, name: str, reason
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[str]:
+    def work() -> Steps[str | None]:
+        yield from lock_destination(name)
+        if agreed is not None and (yield from _pauses(name)) != agreed:
+            return None
         yield from noted("feed-resume", name, reason, now)
         if (yield from close_breaker(name, now)):
             return ""
@@ -142,6 +157,8 @@ async def resume(engine: Engine, configuration: Configuration, name: str, reason
     if (paused_as := await _paused_as(engine, name)) == RESTORED:
         return _restored(name)
     still = await engine.do(work)
+    if still is None:
+        return RefusedCommand((f"{name} is paused otherwise by now: nothing is done. Look at it, and try again",))
     return Resumed(name, bool(paused_as), still, (await stock(engine, name, 0)).lane_count)
 
 

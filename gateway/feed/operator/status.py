@@ -33,7 +33,7 @@ from gateway.store.feed.ledger import DeadLetter, HeldLane, HeldRow, last_ack, s
 from gateway.store.feed.ledger import dead_letters as dead_letters_at
 from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
-from gateway.store.feed.states import BREAKER_REASONS
+from gateway.store.feed.states import BREAKER_REASONS, FREED_BY_HAND, RESTORED
 
 _MOST_ABOUT: Final = 5
 MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed
@@ -61,6 +61,11 @@ class UncomposedReport(HeldStudy):
 
     is_critical: bool = field(metadata={"key": "critical"})
 
+    @property
+    def is_freed_by_hand(self) -> bool:
+        """True if an operator lets it go on; else it goes by itself, once the value or the decision is there."""
+        return self.reason in FREED_BY_HAND
+
 
 @dataclass(frozen=True, slots=True)
 class DestinationLink:
@@ -75,6 +80,16 @@ class DestinationLink:
     paused_since: datetime | None
     breaker: str
     breaker_since: datetime | None
+
+    @property
+    def needs_journal(self) -> bool:
+        """True if only a replay of the feed journal ends the pause."""
+        return self.paused == RESTORED
+
+    @property
+    def resume_step(self) -> str:
+        """Command that ends the pause."""
+        return f"feed resume {self.name}{' --restored' if self.needs_journal else ''}"
 
 
 @dataclass(frozen=True, slots=True)

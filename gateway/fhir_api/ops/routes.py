@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from gateway.fhir_api.ops.health import Health, readiness
 from gateway.runtime import clock
-from gateway.runtime.metrics import ROUTE
+from gateway.runtime.metrics import PREFIX, ROUTE
 
 EVERY: Final = 1.0  # seconds
 
@@ -38,6 +38,12 @@ class RenderedMetrics:
             self._begun = clock.monotonic()
             self._rendering = asyncio.create_task(asyncio.to_thread(generate_latest, self._metrics))
         return await asyncio.shield(self._rendering)
+
+    def alerts(self) -> set[tuple[str, str]]:
+        """Return code and destination of each alert that holds by the metrics, those among them that no store keeps."""
+        families = (one for one in self._metrics.collect() if one.name == f"{PREFIX}feed_alert")
+        samples = (sample for family in families for sample in family.samples if sample.value > 0)
+        return {(sample.labels["code"], sample.labels["destination"]) for sample in samples}
 
 
 @dataclass(frozen=True, slots=True)

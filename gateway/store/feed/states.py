@@ -103,6 +103,8 @@ BLOCKED_AT_ONCE: Final = (
     "former-unknown",
     "may-have-been-sent",
 )
+# Held rows that an operator frees; all others go by themselves, once the value or the decision is there
+FREED_BY_HAND: Final = ("move", "merge-move", "former-unknown", "may-have-been-sent", ORDER_AWAITED, ORDER_CANCELLED)
 # Dead letter: the message was cancelled before it was sent
 UNSENT: Final = "withdrawn-unsent"
 # Reasons for which there is nothing to send; with any other reason the destination lacks a report it should have

@@ -13,6 +13,7 @@ from fakes.consoled import consoled
 from fakes.feed_site import destination
 from fakes.ordered import ordered
 
+from gateway.feed.operator import pausing
 from gateway.runtime.errors import AuditUnavailable
 from gateway.store.database.engine import Statement, ask
 
@@ -269,6 +270,17 @@ async def test_a_destination_that_was_paused_anew_is_not_resumed_but_one_that_ha
             await run(here, "UPDATE message SET state = 'delivered' WHERE number = 1")
             answer = await found.post("act/resume?at=ehr", "operator", **fields(answer.text), reason=REASON)
             assert "ehr is sent to again" in answer.text
+
+
+async def test_of_two_who_saw_the_same_pause_only_the_first_resumes_and_the_other_is_told(site):
+    async with site() as here:
+        await resume(here)
+        async with here.here.store() as engine:
+            seen = await pausing.foresee_resume(engine, here.configuration(), "ehr")
+            both = [pausing.resume(engine, here.configuration(), "ehr", who, seen.agreed) for who in ("kim", "lee")]
+            done = [(await one).exit_code for one in both]
+        assert done == [0, 1]
+        assert [row[:3] for row in await here.query(NOTED)][-1:] == [("feed-resume", "ehr", "kim")]
 
 
 async def test_only_an_operator_sees_and_opens_an_action(site):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -81,6 +82,49 @@ async def test_a_stranger_finds_a_report_and_its_answer_in_few_clicks(browser):
         assert f"AA for {control_id}" in await page.locator("main").inner_text()
         await page.get_by_role("link", name="PID-5").click()
         assert "pid_5_patient_name" in await page.locator("main").inner_text()
+        assert found.complaints == []
+
+
+@asynccontextmanager
+async def task(found):
+    """Begin a task at the overview; at most four clicks may be made."""
+    async with found.page("operator") as page:
+        await page.goto(found.root)
+        clicks = []
+
+        async def click(role, name):
+            clicks.append(name)
+            await page.get_by_role(role, name=name, exact=True).first.click()
+
+        yield page, click
+        assert len(clicks) <= 4, clicks
+
+
+async def test_a_stranger_finds_a_patient_sends_a_report_again_and_proves_a_day_by_four_clicks_each(browser):
+    async with browser() as (found, (_, report_id, study_id), here):
+        async with task(found) as (page, click):
+            await click("link", "Find")
+            await page.get_by_label("Or patient number").fill(
+                here.here.account.studies[study_id]["reportMetadata"]["mrn"]
+            )
+            await page.locator("main").get_by_role("button", name="Find").click()
+            await click("link", report_id)
+            assert report_id in await page.locator("h1").inner_text()
+        async with task(found) as (page, click):
+            await page.get_by_role("textbox").fill(report_id)
+            await click("button", "Find")
+            await click("link", "Send again")
+            await page.get_by_label("Reason").fill("asked for by ward 7")
+            await click("button", "Send again")
+            await page.get_by_text("ehr is sent 1 report of 1 study again").wait_for()
+        async with task(found) as (page, click):
+            await click("link", "Certificate")
+            day = f"{clock.now() - timedelta(days=1):%Y-%m-%d}"
+            await page.get_by_label("Signed from").fill(day)
+            await page.get_by_label("To").fill(day)
+            await click("button", "Make a certificate")
+            await page.get_by_text("not listed by AutoScribe").first.wait_for()
+            assert "certified" in await page.locator("main").inner_text()
         assert found.complaints == []
 
 

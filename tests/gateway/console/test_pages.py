@@ -312,6 +312,26 @@ async def test_filters_leave_out_what_does_not_fit(console):
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console/report/{report_id}")
 
 
+async def test_the_filters_go_with_the_number_of_a_patient_and_with_any_other(console):
+    async with console() as (found, sent, here):
+        control_id, report_id, study_id, _ = sent[0]
+        mrn = here.here.account.studies[study_id]["reportMetadata"]["mrn"]
+        for more in ({}, {"at": "ehr", "state": "AA", "since": "1999-01-01"}):
+            assert report_id in (await found.post("find", patient=mrn, **more)).text
+        for more in ({"state": "held"}, {"since": "2999-01-01"}, {"until": "1999-01-01"}, {"critical": "1"}):
+            page = Read((await found.post("find", patient=mrn, **more)).text)
+            assert "Nothing was found" in page.text, more
+            chosen = {one.get("value") for one in page.all("option") if "selected" in one}
+            chosen |= {one.get("value") for one in page.all("input") if one.get("type") == "date" or "checked" in one}
+            assert set(more.values()) <= chosen, more
+        assert (await found.post("find", patient=mrn, at="nobody")).status_code == 404
+        answer = await found.post("find", q=control_id, patient=" ", at="ehr", state="", critical="1")
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/console/find?q={control_id}&at=ehr&critical=1"
+        both = await found.post("find", q=control_id, patient=mrn)
+        assert (both.status_code, report_id in both.text, "not both" in both.text) == (400, False, True)
+
+
 async def test_without_a_word_the_newest_messages_are_listed(console):
     async with console() as (found, sent, _):
         text = Read((await found.get("find")).text).text
