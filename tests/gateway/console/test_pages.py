@@ -414,16 +414,37 @@ async def test_an_alert_has_its_runbook_and_an_operator_acknowledges_it_with_a_r
                 assert "nobody yet" not in page.text
                 assert "local:operator@" in page.text
                 assert (MARKUP in page.text) is sees
-                assert "◆ open" in page.text
         entry = entries(tmp_path / "audit")[-1]
         assert (entry.kind, entry.user, entry.route, entry.why) == ("act", "local:operator", "feed ack", MARKUP)
         kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
         assert kept == [("feed-ack", "lane-held ehr", MARKUP, "local:operator")]
         async with here.here.store() as engine:
             await engine.do(partial(store_alerts, [replace(held, cases={})]))
+            await engine.do(partial(store_alerts, [StandingAlert("not-served", "ehr", 1, {0: AlertCase(200)})]))
+            await engine.do(partial(store_alerts, [StandingAlert("not-served", "ehr")]))
         async with consoled(here.configuration()) as found:
-            text = Read((await found.get("alerts", "watcher")).text).text
-            assert ("No alert is open." in text, "○ over" in text) == (True, True)
+            for role, sees in (("watcher", False), ("reader", True)):
+                page = Read((await found.get("alerts", role)).text)
+                assert "No alert is open." in page.text
+                unseen, seen = page.text[page.text.index("Past alerts") :].split("lane-held")
+                assert ("not-served" in unseen, "nobody" in unseen, "local:operator@" in seen) == (True, True, True)
+                assert (MARKUP in seen) is sees
+                assert "1970-01-01" in seen
+
+
+async def test_an_alert_at_two_destinations_stands_twice_with_ids_of_its_own(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            alerts = [StandingAlert("lane-held", at, 1, {1: AlertCase(100, "stu_1")}) for at in ("ehr", "pacs")]
+            await engine.do(partial(store_alerts, alerts))
+        async with consoled(here.configuration()) as found:
+            overview, page = [Read((await found.get(one, "operator")).text) for one in ("", "alerts")]
+            ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+            assert len(ids) == len(set(ids))
+            links = [one["href"] for one in overview.all("a") if one["href"].startswith("/console/alerts#")]
+            assert [one.partition("#")[2] for one in links] == ["lane-held-at-ehr", "lane-held-at-pacs"]
+            assert {one.partition("#")[2] for one in links} <= set(ids)
 
 
 async def test_an_alert_that_nobody_knows_is_not_acknowledged(site):
