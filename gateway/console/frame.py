@@ -77,11 +77,6 @@ class ConsoleVisit:
         """Parts of the loop that answers: its store, and the progress of the index."""
         return facade(self.request)
 
-    @property
-    def reason(self) -> str:
-        """Reason of a command that is run for this person."""
-        return f"console: {self.person.subject}"
-
     def query(self, name: str) -> str:
         """Return a parameter of the address, empty if it is not given."""
         return self.request.query_params.get(name, "").strip()

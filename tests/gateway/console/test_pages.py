@@ -28,7 +28,7 @@ from gateway.console.pages import PAGES
 from gateway.feed.operator import forms
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
-from gateway.store.clients import StoredOperator, StoredOperators
+from gateway.store.clients import ConsoleSession, StoredOperator, StoredOperators
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
 from gateway.store.feed.messages import add_minute
@@ -520,6 +520,37 @@ async def test_an_admin_sees_the_local_accounts_and_no_hash_of_a_password(consol
         assert "hash-text" not in answer.text
         text = "".join(Read(answer.text).text.split())
         assert re.search(r"kimreader[\d:-]+○notlocked" + r"leeadmin[\d:-]+◆lockeduntil\d", text)
+
+
+async def test_an_admin_ends_the_sessions_of_a_person_with_a_reason_that_the_audit_keeps(site, tmp_path):
+    path, now = "access/sign-out", micros(clock.now())
+    who = ConsoleSession("oidc:248-1", MARKUP, None, ("radiology",), now)
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        async with consoled(here.configuration()) as found:
+            assert "Nobody is signed in." in (await found.get("access", "admin")).text
+            async with here.here.store() as engine:
+                stored = StoredOperators(engine)
+                for digest in ("one", "two"):
+                    await stored.begin(digest, who, None, "", None)
+            page = Read((await found.get("access", "admin")).text)
+            assert [one["value"] for one in page.all("option")] == ["oidc:248-1"]
+            assert MARKUP in page.text
+            asked = {"subject": "oidc:248-1", "reason": "left the hospital"}
+            assert (await found.post(path, "operator", **asked)).status_code == 403
+            assert (await found.post(path, "admin", {"Sec-Fetch-Site": "cross-site"}, **asked)).status_code == 403
+            answer = await found.post(path, "admin", subject="oidc:248-1", reason=" ")
+            assert (answer.status_code, "Write why" in answer.text, "oidc:248-1" in answer.text) == (400, True, True)
+            assert (await here.query("SELECT count(*) FROM console_session")) == [(2,)]
+            answer = await found.post(path, "admin", **asked)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/console/access")
+            assert (await here.query("SELECT count(*) FROM console_session")) == [(0,)]
+        entry = next(one for one in entries(tmp_path / "audit") if one.user == "local:admin" and one.kind == "act")
+        assert (entry.user, entry.route, entry.why) == ("local:admin", "operators sign-out", "left the hospital")
+        kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
+        assert kept == [("operator-sign-out", "oidc:248-1", "left the hospital", "local:admin")]
 
 
 async def test_without_the_role_console_there_is_no_page(site):
