@@ -249,14 +249,6 @@ class ConsoleGate:
         """
         return await self._used.use(digest_of(form), micros(clock.now()) + _FORM_KEPT)
 
-    async def end_sessions(self, subject: str) -> int:
-        """End all sessions of a subject; return how many there were.
-
-        Raises:
-            StoreUnavailable: the database does not answer.
-        """
-        return await self._stored.end_all(subject)
-
     def one_time_word(self) -> str:
         """Return a path that signs somebody of this machine in to the demo, once and within five minutes.
 

@@ -23,7 +23,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from gateway.runtime import clock
-from gateway.store.clients import StoredOperator, StoredOperators
+from gateway.store.clients import SessionsOfOne, StoredOperator, StoredOperators
 from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.database.facts import acting_as
 
@@ -132,6 +132,24 @@ async def shown_operators(engine: Engine) -> tuple[ShownOperator, ...]:
         )
         for one in await StoredOperators(engine).every()
     )
+
+
+async def signed_in(engine: Engine) -> list[SessionsOfOne]:
+    """Return who is signed in to the console now.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    return await StoredOperators(engine).signed_in(micros(clock.now()))
+
+
+async def end_sessions(engine: Engine, subject: str, reason: str) -> int:
+    """End all sessions of a subject, such as `oidc:` and a `sub`; return how many there were.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    return await StoredOperators(engine).end_all(subject, reason, micros(clock.now()))
 
 
 class SignInBounds:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.auth.operators import ACCOUNT_NAME, ShownOperator, hashed, password_fault, shown_operators
-from gateway.feed.operator.arguments import CommandAnswer, at
+from gateway.auth.operators import ACCOUNT_NAME, ShownOperator, end_sessions, hashed, password_fault, shown_operators
+from gateway.feed.operator.arguments import CommandAnswer, at, counted
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.store.clients import Changed, StoredOperator, StoredOperators
@@ -82,6 +82,18 @@ async def set_password(engine: Engine, name: str, password: str, reason: str) ->
     """
     done = await StoredOperators(engine).set_password(name, _hashed(password), reason, micros(clock.now()))
     return _changed(done, name, "has a new password")
+
+
+async def sign_out(engine: Engine, subject: str, reason: str) -> ChangedOperator:
+    """End all sessions of somebody.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not (ended := await end_sessions(engine, subject, reason)):
+        remedy = "Write it as the audit does: `local:` and an account, or `oidc:` and the `sub`."
+        raise ConfigError("command", "SUBJECT", "nobody of this name is signed in", remedy)
+    return ChangedOperator(subject, f"is signed out; {counted(ended, 'session')} ended")
 
 
 def _changed(done: Changed, name: str, change: str) -> ChangedOperator:

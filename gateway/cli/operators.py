@@ -81,6 +81,23 @@ def password(name: Name, reason: Reason = "", config: Config = None) -> None:
     )
 
 
+@operators.command("sign-out")
+def sign_out(
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="`oidc:` and a `sub`, or `local:` and an account.")],
+    reason: Reason,
+    config: Config = None,
+) -> None:
+    """End all sessions of a person at the console, at once."""
+    from gateway.cli import operator_accounts as work
+
+    configuration = load(config)
+    sys.exit(
+        _act_on_store(
+            configuration, "operators sign-out", lambda engine, _: work.sign_out(engine, subject, reason), reason
+        )
+    )
+
+
 def _password() -> str:
     """Return the first line of standard input, or what somebody types twice, unseen."""
     if not sys.stdin.isatty():

@@ -77,11 +77,6 @@ class ConsoleVisit:
         """Parts of the loop that answers: its store, and the progress of the index."""
         return facade(self.request)
 
-    @property
-    def reason(self) -> str:
-        """Reason of a command that is run for this person."""
-        return f"console: {self.person.subject}"
-
     def query(self, name: str) -> str:
         """Return a parameter of the address, empty if it is not given."""
         return self.request.query_params.get(name, "").strip()
@@ -228,8 +223,10 @@ def _templates(zone: ZoneInfo) -> Environment:
     return made
 
 
-def instant_of(at: datetime | int) -> datetime:
-    """Return an instant that may be in microseconds since 1970."""
+def instant_of(at: datetime | int | str) -> datetime:
+    """Return an instant that may be in microseconds since 1970, or written as FHIR does."""
+    if isinstance(at, str):
+        return datetime.fromisoformat(at)
     return _EPOCH + timedelta(microseconds=at) if isinstance(at, int) else at
 
 
@@ -247,8 +244,8 @@ def day_of(text: str, zone: ZoneInfo) -> datetime | None:
     return datetime.combine(day, time(), zone) if day.year in _YEARS else None
 
 
-def _when(at: datetime | int | None, zone: ZoneInfo) -> Markup | str:
-    """Write an instant in the zone of the site, with UTC on hover; microseconds since 1970 are an instant too."""
+def _when(at: datetime | int | str | None, zone: ZoneInfo) -> Markup | str:
+    """Write an instant in the zone of the site, with UTC on hover; see `instant_of`."""
     if at is None:
         return "-"
     moment = instant_of(at)

@@ -1,7 +1,7 @@
 """Pages that show data of patients: find, one report, one message, why a field has its value, and who saw a patient.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1 (a number of a patient is posted, since addresses are kept in many
-places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain`, `audit who`, `operators list`.
+places); decisions D39, D42, D49, D53. They show the answers of `feed show`, `explain`, `audit who`, `operators`.
 Proved by tests/gateway/console/test_pages.py.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -19,13 +20,14 @@ from zoneinfo import ZoneInfo
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gateway.auth.console_gate import ContentPolicy
-from gateway.auth.operators import shown_operators
+from gateway.auth.operators import end_sessions, shown_operators, signed_in
 from gateway.console.frame import ConsoleVisit, address, age, day_of, gate_of, instant_of, not_there
 from gateway.feed.fate import KINDS, ReportFate
 from gateway.feed.operator.arguments import RefusedCommand
 from gateway.feed.operator.explain import Question, explain
 from gateway.feed.operator.forms import ReportForms, critical_reports, pdf_of, report_forms
 from gateway.feed.operator.show import MessageHistory, ShownMessages, WantedMessages, connection, newest, show
+from gateway.fhir_api.audit.audited import trail_of
 from gateway.fhir_api.audit.disclosures import asker, disclosures_of
 
 MOST_STUDIES: Final = 50
@@ -117,7 +119,7 @@ async def find(visit: ConsoleVisit) -> Response:
     typed = {name: given.get(name, "").strip() for name in _FILTERS}
     word, number = given.get("q", "").strip(), given.get("patient", "").strip() if is_posted else ""
     chosen = FindFilter(**typed, zone=visit.configuration.zone)
-    wanted, fault = WantedMessages(at=chosen.at or None, reason=visit.reason, most=MOST_STUDIES), ""
+    wanted, fault = WantedMessages(at=chosen.at or None, most=MOST_STUDIES), ""
     if is_posted and not number:
         asked = urlencode({name: value for name, value in {"q": word, **typed}.items() if value})
         return RedirectResponse(f"{address('find')}?{asked}", 303, gate_of(visit.request).headers())
@@ -159,7 +161,7 @@ def _reports(message: MessageHistory) -> tuple[str, ...]:
 async def report(visit: ConsoleVisit) -> Response:
     """Answer with a report: its fate at every destination, its timeline, and its forms side by side."""
     report_id = visit.request.path_params["report"]
-    wanted = WantedMessages(text=report_id, reason=visit.reason)
+    wanted = WantedMessages(text=report_id)
     forms = await report_forms(visit.serving.engine, report_id)
     visit.shows(*_about(forms))
     found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
@@ -209,7 +211,6 @@ async def why(visit: ConsoleVisit) -> Response:
         visit.query("field"),
         visit.query("at") or None,
         sent=True,
-        reason=visit.reason,
     )
     answer = await explain(visit.serving.engine, visit.configuration, question, shows=visit.shows)
     if isinstance(answer, RefusedCommand):
@@ -230,7 +231,7 @@ async def pdf(visit: ConsoleVisit) -> Response:
 async def message(visit: ConsoleVisit) -> Response:
     """Answer with a message, at each destination that has one of this MSH-10."""
     control_id = visit.request.path_params["control_id"]
-    wanted = WantedMessages(text=control_id, reason=visit.reason)
+    wanted = WantedMessages(text=control_id)
     found = await show(visit.serving.engine, visit.configuration, wanted, shows=visit.shows)
     messages = [one for one in found.messages if one.control_id == control_id]
     if not messages:
@@ -239,17 +240,31 @@ async def message(visit: ConsoleVisit) -> Response:
     return visit.render("message.html", {**values, **_words()})
 
 
-async def access(visit: ConsoleVisit) -> Response:
-    """Answer with who saw data of a patient, whose number is posted, and with the local accounts."""
+async def access(visit: ConsoleVisit, fault: str = "") -> Response:
+    """Answer with who saw data of a patient, whose number is posted, who is signed in, and the local accounts."""
     found = None
-    if visit.request.method == "POST":
+    if visit.request.method == "POST" and not fault:
         number = (await visit.form()).get("patient", "").strip()
         visit.shown.given = (("patient", number),)
         numbers = [number] if number else []
         found = await disclosures_of(visit.serving.engine, numbers, _EVER, visit.shows, MOST_EVENTS)
-    accounts = await shown_operators(visit.serving.engine)
-    values = {"found": found, "most": MOST_EVENTS, "asker": asker, "accounts": accounts}
-    return visit.render("access.html", {"here": "access", **values})
+    values: dict[str, Any] = {"found": found, "most": MOST_EVENTS, "asker": asker, "fault": fault}
+    values["accounts"] = await shown_operators(visit.serving.engine)
+    values["sessions"] = await signed_in(visit.serving.engine)
+    status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
+    return visit.render("access.html", {"here": "access", **values}, status)
+
+
+async def sign_out(visit: ConsoleVisit) -> Response:
+    """End the sessions of somebody, after it is noted in the audit, and show the page again."""
+    form = await visit.form()
+    subject, reason = form.get("subject", ""), form.get("reason", "").strip()
+    if not reason:
+        return await access(visit, "Write why: the audit keeps it.")
+    trail = trail_of(visit.request.scope)
+    with trail.acting(visit.request.scope, "operators sign-out", reason, ()) if trail else nullcontext():
+        await end_sessions(visit.serving.engine, subject, reason)
+    return RedirectResponse(address("access"), HTTPStatus.SEE_OTHER, gate_of(visit.request).headers())
 
 
 def _words() -> dict[str, Any]:

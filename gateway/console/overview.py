@@ -1,4 +1,4 @@
-"""Pages that hold no data of patients: the overview, the open alerts, and the work that waits for somebody.
+"""Pages that hold no data of patients: the overview, the alerts, and the work that waits for somebody.
 
 HL7 v2.5.1 §2.9.2 (AA: the receiver's interface has accepted the message); decisions D37, D49, D53. They show the
 answers of `feed status` and `feed dead-letters`, by ids and counts.
@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.console.actions import ActionLink, action_link
 from gateway.console.frame import ConsoleVisit, address, gate_of
 from gateway.feed.alerts.conditions import NOT_CONNECTED, ROWS
-from gateway.feed.operator.acknowledging import acknowledge, acknowledgements
+from gateway.feed.operator.acknowledging import acknowledge, acknowledgements, ended_alerts
 from gateway.feed.operator.forms import critical_reports
 from gateway.feed.operator.needing import WaitingElsewhere, critical_of_day, waiting_elsewhere
 from gateway.feed.operator.status import (
@@ -42,7 +42,9 @@ EVERY: Final = 10  # seconds between two renewals of a page by its script
 _FRESH: Final = 5.0  # seconds for which an answer is not computed anew: the counts of a long queue take half a second
 _STALE: Final = 30.0  # seconds for which one is shown while the next is computed
 _MOST_ITEMS: Final = 200
-_MOST_PAST: Final = 50
+_MOST_PAST: Final = 100
+_OPEN_MESSAGES: Final = ("queued", "sending", "held", "indeterminate")
+_OPEN_ROWS: Final = ("waiting", "held")
 _DOWN: Final = "connection-down"
 _SHAPES: Final = {"valid": "good", "expires soon": "wait"}
 _WHOSE: Final = {"own": "our", "peer": "the receiver's", "authority": "the authority's"}
@@ -164,11 +166,12 @@ class FeedPages:
         return visit.render("overview.html", {"here": "overview", "every": EVERY, **values})
 
     async def alerts(self, visit: ConsoleVisit, fault: str = "") -> Response:
-        """Answer with the open alerts, each with its runbook, and with what was acknowledged."""
+        """Answer with the open alerts, each with its runbook, and with those that are over."""
         meanings = {code: row.meaning for code, row in ROWS.items()}
-        found, past = await self._read(visit), await acknowledgements(visit.serving.engine, _MOST_PAST)
-        is_open = {(one.alert, one.destination) for one in found.alerts}
-        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at, "past": past, "is_open": is_open}
+        found, past = await self._read(visit), await ended_alerts(visit.serving.engine, _MOST_PAST)
+        seen = await acknowledgements(visit.serving.engine, 2 * _MOST_PAST)
+        reasons = {(one.alert, one.destination, one.at): one.reason for one in seen}
+        values = {"alerts": found.alerts, "meanings": meanings, "at": found.at, "past": past, "reasons": reasons}
         values |= {"own_alerts": _own_alerts(visit, found)}
         status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
         return visit.render("alerts.html", {"here": "alerts", "every": EVERY, "fault": fault, **values}, status)

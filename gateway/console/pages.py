@@ -51,6 +51,7 @@ class Pages:
             ConsolePage(f"{_REPORT}/pdf", Role.READER, lookup.pdf, purpose=_DELIVERY),
             ConsolePage(f"{HOME}message/{{control_id}}", Role.READER, lookup.message, purpose=_DELIVERY),
             ConsolePage(f"{HOME}access", Role.ADMIN, lookup.access, _POSTED, "search", "account for accesses"),
+            ConsolePage(f"{HOME}access/sign-out", Role.ADMIN, lookup.sign_out, ("POST",)),
             *(one.page(feed.forget) for one in ACTIONS),
             ConsolePage(f"{HOME}{{path:path}}", Role.WATCHER, not_there),
         )

@@ -324,6 +324,10 @@ _SESSION: Final = Statement(
     " LEFT JOIN operator o ON o.name = s.account"
     " WHERE s.digest = :digest AND s.seen > :idle AND s.began > :oldest"
 )
+_SESSIONS: Final = Statement(
+    "SELECT subject, name, began, seen FROM console_session WHERE seen > :idle AND began > :oldest"
+    " ORDER BY seen DESC LIMIT :most"
+)
 _SEEN: Final = Statement("UPDATE console_session SET seen = :now WHERE digest = :digest AND seen < :now")
 _END: Final = Statement("DELETE FROM console_session WHERE digest = :digest RETURNING hint")
 _END_ALL: Final = Statement("DELETE FROM console_session WHERE subject = :subject RETURNING digest")
@@ -362,6 +366,17 @@ class ConsoleSession:
     began: int = 0
     seen: int = 0
     role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsOfOne:
+    """Number of sessions of a subject; when the first began, and when one was last used, in microseconds."""
+
+    subject: str
+    name: str
+    sessions: int
+    began: int
+    seen: int
 
 
 def _ending_sessions(change: Statement, values: Values, verb: str, reason: str, now: int) -> Steps[Changed]:
@@ -463,6 +478,22 @@ class StoredOperators:
         rows = await self._engine.do(lambda: ask(_END, digest=digest))
         return rows[0][0] if rows else None
 
-    async def end_all(self, subject: str) -> int:
+    async def signed_in(self, now: int) -> list[SessionsOfOne]:
+        """Return the sessions that go on, of each subject, the one last used first."""
+        found: dict[str, SessionsOfOne] = {}
+        rows = await self._engine.fetch(_SESSIONS, idle=now - IDLE, oldest=now - LONGEST, most=_MOST_CLIENTS)
+        for subject, name, began, seen in rows:
+            known = found.get(subject, SessionsOfOne(subject, name, 0, began, seen))
+            found[subject] = replace(known, sessions=known.sessions + 1, began=min(known.began, began))
+        return list(found.values())
+
+    async def end_all(self, subject: str, reason: str, now: int) -> int:
         """End all sessions of a subject; return how many there were."""
-        return len(await self._engine.do(lambda: ask(_END_ALL, subject=subject)))
+
+        def work() -> Steps[int]:
+            ended = yield from ask(_END_ALL, subject=storable(subject))
+            if ended:
+                yield from noted("operator-sign-out", subject, reason, now)
+            return len(ended)
+
+        return await self._engine.do(work)

@@ -71,6 +71,10 @@ _DROP_ENRICHMENT: Final = tuple(
 _DROP_WEBHOOKS: Final = Statement("DELETE FROM webhook WHERE body LIKE :pattern")
 # An event of a kind that nobody knows is kept whole, and may name the report or the UID alone
 _DROP_UNKNOWN: Final = Statement("DELETE FROM webhook WHERE code = :code AND body LIKE :pattern ESCAPE '!'")
+_END_CERTIFICATE_RUN: Final = Statement(
+    "UPDATE certificate_run SET ended = :now, fault = 'studies were erased meanwhile' WHERE one = 1 AND ended IS NULL"
+)
+_DROP_CERTIFICATE: Final = Statement("DELETE FROM certificate WHERE document LIKE :pattern")
 _DROP_REQUESTS: Final = Statement("DELETE FROM control WHERE done IS NULL AND argument IN listed(:study_ids)")
 _OF_STUDIES: Final = tuple(
     Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
@@ -212,6 +216,9 @@ def erase_studies(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]
         yield from sweep(report_id, None)
     for statement in _DROP_ENRICHMENT:
         yield from ask(statement, uids=json.dumps(uids))
+    yield from ask(_END_CERTIFICATE_RUN, now=order.now)  # before its certificates go: it stores no more of them
+    for study_id in order.study_ids:
+        yield from ask(_DROP_CERTIFICATE, pattern=f"%{study_id}%")
     yield from _drop_events(order, uids, report_ids)
     unsent, in_doubt, sent = yield from _close_feed(order)
     kept_pdfs = sum(generation is not None for _, generation in pdfs)

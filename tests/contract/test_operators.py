@@ -125,11 +125,13 @@ async def test_a_session_is_ended_once_and_gives_back_its_hint(stored):
     assert await stored.session("one", NOW) is None
 
 
-async def test_all_sessions_of_a_subject_end_and_no_other(stored):
+async def test_all_sessions_of_a_subject_end_and_no_other(stored, engine):
     for digest in ("one", "two"):
         await begun(stored, digest, OF_LEE)
     await begun(stored, "three")
-    assert (await stored.end_all("oidc:248"), await stored.end_all("oidc:248")) == (2, 0)
+    assert [await stored.end_all("oidc:248", "left", NOW) for _ in range(2)] == [2, 0]
+    noted = await rows(engine, "SELECT verb, argument, reason FROM audit")
+    assert noted[1:] == [("operator-sign-out", "oidc:248", "left")]
     assert await stored.session("three", NOW)
 
 

@@ -61,6 +61,7 @@ LISTED = {
     "gateway.store.audit_entries._PLACES",  # a row for each file of the journal, seldom
     "gateway.store.erasing._DROP_WEBHOOKS",  # of 30 days, by an operator who erases a study
     "gateway.store.erasing._DROP_UNKNOWN",  # the same
+    "gateway.store.erasing._DROP_CERTIFICATE",  # a row for each destination
     "gateway.store.studies.crawling._ALIVE[postgresql]",  # a row for each process that shares the crawl
     "gateway.store.studies.crawling._LEAVE[postgresql]",  # the same
     "gateway.store.orders.inbound._COUNTS",  # the messages that wait, by an index of these alone

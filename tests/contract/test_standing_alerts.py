@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
-from gateway.store.feed.alerts import AlertCase, StandingAlert, acknowledge_alerts, standing_alerts, store_alerts
+from gateway.runtime import clock
+from gateway.store.database.engine import micros
+from gateway.store.feed.alerts import (
+    AlertCase,
+    StandingAlert,
+    acknowledge_alerts,
+    past_alerts,
+    standing_alerts,
+    store_alerts,
+)
 
 ONE = StandingAlert(
     "critical-overdue",
@@ -66,3 +77,40 @@ async def test_who_acknowledged_first_stays(engine):
 async def test_what_is_over_cannot_be_acknowledged(engine):
     await engine.do(partial(store_alerts, [StandingAlert("critical-overdue", "ehr", told=ONE.told)]))
     assert await acknowledge(engine) == []
+
+
+async def test_the_end_of_an_alert_is_kept_with_its_begin_whoever_acknowledged_it_and_once(engine, monkeypatch):
+    now = datetime(2026, 3, 9, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    over = StandingAlert("critical-overdue", "ehr", 1, told=ONE.told)
+    await engine.do(partial(store_alerts, [ONE, OTHER]))
+    await engine.do(partial(store_alerts, [replace(ONE, cases={9: AlertCase(300)})]))  # the first case is over
+    await acknowledge(engine, destination="ehr")
+    assert await past_alerts(engine, 9) == []
+    await engine.do(partial(store_alerts, [over]))
+    await engine.do(partial(store_alerts, [replace(over, told={})]))  # all have heard of it
+    [past] = await past_alerts(engine, 9)
+    assert (past.code, past.destination, past.count) == ("critical-overdue", "ehr", 2)
+    assert (past.began, past.ended, past.acknowledged_by) == (100, micros(now), "ann@reading-room")
+    now += timedelta(days=1)
+    await engine.do(partial(store_alerts, [StandingAlert("critical-overdue", "pacs")]))
+    assert [(one.destination, one.acknowledged_by) for one in await past_alerts(engine, 9)] == [
+        ("pacs", ""),
+        ("ehr", "ann@reading-room"),
+    ]
+    assert [one.destination for one in await past_alerts(engine, 1)] == ["pacs"]
+    now += timedelta(days=89, seconds=1)
+    await engine.do(partial(store_alerts, [StandingAlert("lane-held", "ehr")]))
+    assert [one.destination for one in await past_alerts(engine, 9)] == ["pacs"]
+
+
+async def test_an_alert_that_begins_again_before_all_heard_of_its_end_has_its_own_begin_and_no_acknowledgement(engine):
+    over = StandingAlert("critical-overdue", "ehr", told=ONE.told)
+    again = StandingAlert("critical-overdue", "ehr", 1, {8: AlertCase(20_000)}, ONE.told)
+    await engine.do(partial(store_alerts, [ONE]))
+    await acknowledge(engine)
+    for one in (over, again, over):
+        await engine.do(partial(store_alerts, [one]))
+    second, first = await past_alerts(engine, 9)
+    assert (first.began, first.acknowledged_by) == (100, "ann@reading-room")
+    assert (second.began, second.acknowledged_at, second.acknowledged_by) == (20_000, None, "")

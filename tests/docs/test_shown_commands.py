@@ -66,6 +66,10 @@ ORDERED = (
 OPERATOR = (
     "INSERT INTO operator (name, role, password, created, changed) VALUES ('k.miller', 'reader', '$argon2id$', 1, 1)"
 )
+SIGNED_IN = (
+    "INSERT INTO console_session (digest, subject, name, member_of, began, seen)"
+    " VALUES ('x', '{reason}', 'Ann Lee', '[]', 1, 1)"
+)
 HELD = (
     "INSERT INTO inbound (number, source, sender, control_id, digest, structure, received, state, code, settled, body)"
     " VALUES ({reason}, 'his', 'HIS', '1', '1', 'ADT^A40', 1, 'held', 'merge-swap', 1,"
@@ -92,6 +96,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed (?:withdraw|leave) ", CANCELLED),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
     (r"operators (?:remove|password)", OPERATOR),
+    (r"operators sign-out (\S+)", SIGNED_IN),
     (r"orders (?:show|match)", ORDERED),
     (r"orders (?:message|retry|set-aside) (\d+)", HELD),
     (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),

@@ -51,7 +51,8 @@ def value_of(column, number):
         return b"x"
     if not isinstance(column.type, Text):
         return number % 2 if column.name.startswith(("is_", "has_")) else number
-    if column.name in {"state", "verb", "severity", "kind", "destination"}:
+    is_key = list(column.table.primary_key) == [column]
+    if not is_key and column.name in {"state", "verb", "severity", "kind", "destination"}:
         return f"{column.name}{number % 3}"
     return f"stu_{number}" if column.name == "study_id" else f"{column.name}{number}"
 

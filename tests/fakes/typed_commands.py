@@ -73,6 +73,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "operators add": ("r.shah",),
     "operators password": ("k.miller",),
     "operators remove": ("k.miller",),
+    "operators sign-out": ("local:k.miller",),
     "identity link": ("PATIENT", "STUDY"),
     "identity separate": ("PATIENT", "STUDY"),
     "orders show": ("STUDY",),

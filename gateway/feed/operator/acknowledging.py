@@ -15,9 +15,9 @@ from gateway.feed.alerts.conditions import OF_THE_STORE, ROWS
 from gateway.feed.alerts.monitor import MOST_STUDIES
 from gateway.feed.operator.arguments import CommandAnswer, counted, wrong
 from gateway.runtime import clock
-from gateway.store.database.engine import Engine, Steps, instant, instant_text, micros
+from gateway.store.database.engine import Engine, Steps, instant, instant_text, micros, moment
 from gateway.store.database.facts import actor, noted, noted_acts
-from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts
+from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts, past_alerts
 
 _VERB: Final = "feed-ack"
 
@@ -75,8 +75,35 @@ class NotedAcknowledgement:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndedAlert:
+    """Alert that is over; `since` is None where its begin is not known. `acknowledged_by` is empty if nobody did."""
+
+    alert: str
+    destination: str
+    since: datetime | None
+    ended: datetime
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+
+
+async def ended_alerts(engine: Engine, most: int) -> tuple[EndedAlert, ...]:
+    """Return the alerts that ended last, newest first, of 90 days.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return tuple(
+        EndedAlert(
+            *(one.code, one.destination, moment(one.began or None), instant(one.ended)),
+            *(one.acknowledged_by, moment(one.acknowledged_at)),
+        )
+        for one in await past_alerts(engine, most)
+    )
+
+
 async def acknowledgements(engine: Engine, most: int) -> tuple[NotedAcknowledgement, ...]:
-    """Return the newest acknowledgements. Alerts that are over are not kept otherwise.
+    """Return the newest acknowledgements.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -4,20 +4,27 @@ AutoScribe REST API: `GET /v1/autoScribe/studies`, `/studies/{studyId}`, `/repor
 sweep, and of its refetches), D31. It holds for the instant that it names. It is `incomplete` if the listing is, `open`
 if any report is still to be delivered, and `certified` otherwise. It vouches for the texts as they were last read from
 AutoScribe, and says when that was.
-Proved by tests/gateway/cli/test_feed.py.
+Proved by tests/gateway/cli/test_feed.py and tests/gateway/console/test_certificates.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+<<<<<<< HEAD
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+=======
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+>>>>>>> m-console
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 from gateway.feed.fate import KINDS, UNREMARKABLE, Fate, FatePlace, fate_of, is_unread, places
 from gateway.feed.operator.arguments import (
@@ -35,14 +42,22 @@ from gateway.ingest.assembly import pipeline_of
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import Destination
 from gateway.runtime import clock
-from gateway.runtime.errors import UpstreamError, UpstreamNotFound
+from gateway.runtime.errors import GatewayError, UpstreamError, UpstreamNotFound
+from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.progress import through
+from gateway.runtime.progress import Progress, through
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, moment
+from gateway.store.database.engine import Engine, instant_text, micros, moment
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.destinations import OpenWork, open_work_of_each
+from gateway.store.feed.destinations import (
+    CertificateRun,
+    CertificateRuns,
+    OpenWork,
+    StoredCertificate,
+    open_work_of_each,
+)
 from gateway.store.feed.ledger import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.outbox import signed_within
 from gateway.store.studies.crawling import erased_among
@@ -70,7 +85,11 @@ class Listing:
         return sum(map(len, self.signed.values()))
 
 
-async def list_studies(configuration: Configuration) -> Listing:
+CountReports: TypeAlias = Callable[[int, int | None], None]
+"""Gets the number of reports that are listed, and then how many of all are compared."""
+
+
+async def list_studies(configuration: Configuration, count: CountReports) -> Listing:
     """List all studies of AutoScribe; a faulty answer ends the listing and becomes its `fault`.
 
     Raises:
@@ -80,13 +99,14 @@ async def list_studies(configuration: Configuration) -> Listing:
     listing = Listing(clock.now(), clock.now())
     beat = Metronome(settings.sync.pages_per_second)
     client = PacedClient(settings.upstream, settings.pdf, Pace(settings.sync.concurrency))
+    reports = 0
     async with client:
         try:
             await beat.next()
             async with aclosing(client.studies()) as pages:
                 async for page in pages:
-                    for study in page.value["studies"]:
-                        _add(listing, study)
+                    reports += sum(_add(listing, study) for study in page.value["studies"])
+                    count(reports, None)
                     doubts = [issue.code for issue in page.issues if issue.code in _DOUBTS]
                     listing.fault = listing.fault or next(iter(doubts), "")
                     await beat.next()
@@ -121,15 +141,16 @@ async def read_anew(configuration: Configuration, engine: Sqlite | Postgres, stu
     return fault
 
 
-def _add(listing: Listing, study: dict[str, object]) -> None:
-    """Add the signed reports of a study, unless it is an external one (D25)."""
+def _add(listing: Listing, study: dict[str, object]) -> int:
+    """Add the signed reports of a study, unless it is an external one (D25); return how many these are."""
     listing.studies += 1
     reports = study.get("reportIds")
     if study.get("studyType") == "external" or not isinstance(reports, list):
-        return
+        return 0
     signed = {str(one["reportId"]) for one in reports if one["status"] == "completed"}
     if signed:
         listing.signed[str(study["studyId"])] = signed
+    return len(signed)
 
 
 _BATCH: Final = 500
@@ -307,38 +328,57 @@ async def certificate(  # noqa: PLR0913 (the options of the command)
         StoreUnavailable: the store cannot be reached.
     """
     read = partial(read_anew, configuration, engine) if is_deep else None
+<<<<<<< HEAD
     asked = destinations_named(configuration, name)
     made = await make_certificate(configuration, engine, asked, span, read, is_filed=is_filed)
+=======
+    with Progress("certify", "reports") as count:
+        asked = destinations_named(configuration, name)
+        made = await make_certificate(configuration, engine, asked, span, read, count=count)
+>>>>>>> m-console
     if name is None:
         known = {each for one in made.accounts for each in (one.place.label, one.place.name)}
         made.left += await open_work_of_each(engine, known)
     return made
 
 
+<<<<<<< HEAD
 async def make_certificate(  # noqa: PLR0913 (what a certificate is of)
+=======
+async def make_certificate(  # noqa: PLR0913 (what is asked, of whom, and how far it is)
+>>>>>>> m-console
     configuration: Configuration,
     engine: Engine,
     asked: Sequence[Destination],
     span: TimeSpan,
     read: Callable[[Sequence[str]], Awaitable[str]] | None = None,
     *,
+<<<<<<< HEAD
     is_filed: bool = False,
+=======
+    count: CountReports = lambda done, total: None,
+>>>>>>> m-console
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
 
-    `read` reads the studies of these reports from AutoScribe first, and returns the code of a fault.
+    `read` reads the studies of these reports from AutoScribe first, and returns the code of a fault. `count` is told
+    how far it is.
 
     Raises:
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
+<<<<<<< HEAD
     made = Certificate(await list_studies(configuration), span, [], is_deep=read is not None, is_filed=is_filed)
+=======
+    made = Certificate(await list_studies(configuration, count), span, [], is_deep=read is not None)
+>>>>>>> m-console
     wanted = await _wanted(made, engine, configuration.site.site_key)
     if read is not None:
         made.unread = await read(await _within(engine, wanted, span))
         wanted = await _wanted(made, engine, configuration.site.site_key)
     made.accounts += map(ReportAccount, await places(engine, asked))
-    await _fill(made, engine, wanted)
+    await _fill(made, engine, wanted, count)
     return made
 
 
@@ -368,13 +408,15 @@ async def _within(engine: Engine, wanted: Mapping[str, set[str]], span: TimeSpan
     return found
 
 
-async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]]) -> None:
+async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]], count: CountReports) -> None:
     """Add these reports to the account of each destination."""
-    ids = iter(sorted(wanted))
+    ids, done, total = iter(sorted(wanted)), 0, sum(map(len, wanted.values()))
     while batch := list(islice(ids, _BATCH)):
         records = await report_records(engine, batch)
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], records.get(study_id))
+            done += len(wanted[study_id])
+        count(done, total)
     await _mark_critical(made, engine)
     await _say_orders(made, engine)
 
@@ -457,3 +499,109 @@ def write_certificate(made: Certificate, out: Path) -> None:
         raise wrong(
             "--out", f"cannot be written ({error.strerror})", "Name a file in a folder that is there."
         ) from None
+
+
+_TOLD_EVERY: Final = 2.0  # seconds
+_LONGEST: Final = 3_600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCertificate:
+    """Last certificate of a destination that was made at the console."""
+
+    stored: StoredCertificate
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """The certificate as JSON."""
+        return self.stored.document
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """Account of the destination, see `ReportAccount`."""
+        return cast(Mapping[str, Any], self.made["destinations"][0])
+
+    @property
+    def span(self) -> TimeSpan:
+        """Span in which its reports were signed."""
+        return TimeSpan(*(micros(datetime.fromisoformat(self.made[one])) for one in ("from", "to")))
+
+    @property
+    def took(self) -> timedelta:
+        """Duration of the run."""
+        return timedelta(microseconds=self.stored.ended - self.stored.began)
+
+
+class CertificateDesk:
+    """Desk of one process where certificates are made and read; they are stored, so that every process has them."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, KeptCertificate] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def last(self, engine: Engine, names: Sequence[str]) -> Mapping[str, KeptCertificate]:
+        """Return the last certificate of each of these destinations that has one; it may be megabytes, read once.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        runs = CertificateRuns(engine)
+        stored = await runs.stored(names)
+        for name in names:
+            if name not in self._read or stored.get(name) != self._read[name].stored.began:
+                self._read.pop(name, None)
+                if name in stored and (found := await runs.certificate(name)) is not None:
+                    self._read[name] = KeptCertificate(found)
+        return {name: self._read[name] for name in names if name in self._read}
+
+    async def begin(self, engine: Engine, configuration: Configuration, name: str, span: TimeSpan, by: str) -> None:
+        """Begin a run for a destination (empty: all), unless one goes on in any process.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        began = await CertificateRuns(engine).begin(name, by, micros(clock.now()))
+        if began is not None:
+            self._task = asyncio.ensure_future(_made_and_kept(engine, configuration, name, span, began))
+
+    async def run(self, engine: Engine) -> CertificateRun | None:
+        """Return the run that goes on, or the last one; None if there was none.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        return await CertificateRuns(engine).run()
+
+
+async def _made_and_kept(engine: Engine, configuration: Configuration, name: str, span: TimeSpan, began: int) -> None:
+    """Make a certificate for each destination and store it, or why there is none."""
+    documents: dict[str, Any] = {}
+    fault = ""
+    counted: tuple[int, int | None] = 0, None
+
+    def count(done: int, total: int | None) -> None:
+        nonlocal counted
+        counted = done, total
+
+    try:
+        async with asyncio.timeout(_LONGEST), alongside([_told(engine, began, lambda: counted)]):
+            asked = destinations_named(configuration, name or None)
+            made = await make_certificate(configuration, engine, asked, span, count=count)
+        documents = {one.place.label: replace(made, accounts=[one]).document for one in made.accounts}
+    except (GatewayError, TimeoutError) as error:
+        fault = str(error) or "it took longer than an hour"
+    except Exception as error:
+        fault = f"the log says why ({code_of(error)})"
+        get_logger().error("certificate-failed", code=code_of(error), exc_info=error)
+    try:
+        await CertificateRuns(engine).end(began, micros(clock.now()), documents, fault)
+    except GatewayError as error:
+        get_logger().error("certificate-failed", code=error.code)
+
+
+async def _told(engine: Engine, began: int, counted: Callable[[], tuple[int, int | None]]) -> None:
+    """Store every few seconds how far a run is, and with that, that it goes on."""
+    while True:
+        await asyncio.sleep(_TOLD_EVERY)
+        with suppress(GatewayError):
+            await CertificateRuns(engine).seen(began, *counted(), micros(clock.now()))

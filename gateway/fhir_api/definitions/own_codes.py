@@ -201,7 +201,7 @@ COMMANDS: Final = (
     *("audit export", "audit who", "clients add", "clients disable", "clients enable", "clients rotate", "explain"),
     *("feed ack", "feed apply", "feed backload", "feed leave", "feed pause", "feed replay", "feed resume"),
     *("feed retire", "feed show", "feed withdraw", "identity link", "identity separate", "migrate"),
-    *("operators add", "operators password", "operators remove"),
+    *("operators add", "operators password", "operators remove", "operators sign-out"),
     *("patients erase", "patients readmit"),
     *("orders list", "orders match", "orders message", "orders messages", "orders release", "orders retry"),
     *("orders set-aside", "orders show", "orders try", "receivers rehearse", "rerender", "sync"),

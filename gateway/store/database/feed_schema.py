@@ -221,7 +221,7 @@ AUDIT: Final = Table(
 )
 # Alert that is raised, or whose end is not yet notified everywhere (D38). `cases` (JSON) are the rows it concerns, with
 # their start. `told` (JSON) lists the cases that each address was notified of. `acknowledged` is the start of the
-# newest case that an operator acknowledged
+# newest case that an operator acknowledged. `began` is 0 where that is not known
 ALERT: Final = Table(
     "alert",
     METADATA,
@@ -234,7 +234,50 @@ ALERT: Final = Table(
     default_column("acknowledged", 0),
     number_column("acknowledged_at", needed=False),
     default_column("acknowledged_by", ""),
+    default_column("began", 0),
     PrimaryKeyConstraint("code", "destination"),
+    sqlite_strict=True,
+)
+# Alert that is over
+PAST_ALERT: Final = Table(
+    "past_alert",
+    METADATA,
+    text_column("destination"),
+    text_column("code"),
+    number_column("ended"),
+    number_column("began"),
+    number_column("count"),
+    number_column("acknowledged_at", needed=False),
+    text_column("acknowledged_by"),
+    PrimaryKeyConstraint("destination", "code", "ended"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+# One row: the run that makes a certificate, or the last one; `wanted` is a destination, empty for all. It counts
+# reports, `total` once that is known; its process says at `seen` that it goes on. `fault`: why no certificate was made
+CERTIFICATE_RUN: Final = Table(
+    "certificate_run",
+    METADATA,
+    Column("one", NUMBER, primary_key=True, autoincrement=False),
+    text_column("wanted"),
+    text_column("asked_by"),
+    number_column("began"),
+    number_column("seen"),
+    number_column("done"),
+    number_column("total", needed=False),
+    number_column("ended", needed=False),
+    text_column("fault"),
+    sqlite_strict=True,
+)
+# Last certificate of a destination that was made at the console: the answer of `feed certificate` (`document`, JSON)
+CERTIFICATE: Final = Table(
+    "certificate",
+    METADATA,
+    key_column("destination"),
+    text_column("asked_by"),
+    number_column("began"),
+    number_column("ended"),
+    text_column("document"),
     sqlite_strict=True,
 )
 
@@ -250,6 +293,7 @@ FEED_INDEXES: Final = (
     Index("outbox_by_signed", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.signed),
     Index("outbox_by_due", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.due),
     Index("alert_by_destination", ALERT.c.destination),
+    Index("past_alert_by_ended", PAST_ALERT.c.ended),
     Index("in_force_by_name", IN_FORCE.c.name, IN_FORCE.c.number),
     Index("message_by_state", MESSAGE.c.destination, MESSAGE.c.state, MESSAGE.c.priority, MESSAGE.c.number),
     Index("message_by_lane", MESSAGE.c.destination, MESSAGE.c.study_id, MESSAGE.c.number),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from gateway.runtime import clock
 from gateway.runtime.metrics import reason_code
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import PAUSED
@@ -280,16 +281,29 @@ _SELECT: Final = (
 )
 ALERTS: Final = Statement(f"{_SELECT} ORDER BY code, destination LIMIT :most")
 _OF_CODE: Final = Statement(f"{_SELECT} WHERE code = :code ORDER BY destination FOR UPDATE")
+# One that is over, and begins again before everybody heard of its end, has a new begin
 _KEEP: Final = Statement(
-    "INSERT INTO alert (code, destination, count, cases, told, studies)"
-    " VALUES (:code, :destination, :count, :cases, :told, :studies) ON CONFLICT (code, destination) DO UPDATE"
-    " SET count = excluded.count, cases = excluded.cases, told = excluded.told, studies = excluded.studies"
+    "INSERT INTO alert (code, destination, count, cases, told, studies, began)"
+    " VALUES (:code, :destination, :count, :cases, :told, :studies, :began) ON CONFLICT (code, destination) DO UPDATE"
+    " SET count = excluded.count, cases = excluded.cases, told = excluded.told, studies = excluded.studies,"
+    " began = CASE WHEN alert.cases = '{}' THEN excluded.began ELSE alert.began END"
 )
 _FORGET: Final = Statement("DELETE FROM alert WHERE code = :code AND destination = :destination")
 _ACKNOWLEDGE: Final = Statement(
     "UPDATE alert SET acknowledged = :newest, acknowledged_at = :now, acknowledged_by = :who"
     " WHERE code = :code AND destination = :destination"
 )
+_END: Final = Statement(
+    "INSERT INTO past_alert (ended, code, destination, began, count, acknowledged_at, acknowledged_by)"
+    " SELECT :now, code, destination, began, count, acknowledged_at, acknowledged_by FROM alert"
+    " WHERE code = :code AND destination = :destination AND cases <> '{}' ON CONFLICT DO NOTHING"
+)
+_DROP_PAST: Final = Statement("DELETE FROM past_alert WHERE ended < :before")
+_PAST: Final = Statement(
+    "SELECT code, destination, began, ended, count, acknowledged_at, acknowledged_by FROM past_alert"
+    " WHERE ended > :since ORDER BY ended DESC LIMIT :most"
+)
+_PAST_KEPT: Final = timedelta(days=90)
 
 
 class AlertCase(NamedTuple):
@@ -335,6 +349,36 @@ class StandingAlert:
         return {number: case for number, case in self.cases.items() if case.since > self.acknowledged}
 
 
+@dataclass(frozen=True, slots=True)
+class PastAlert:
+    """Alert that is over, with its count when it last changed. Instants are in microseconds.
+
+    `began` is 0 where it is not known. `acknowledged_by` is empty if nobody acknowledged it.
+    """
+
+    code: str
+    destination: str
+    began: int
+    ended: int
+    count: int
+    acknowledged_at: int | None
+    acknowledged_by: str
+
+
+async def past_alerts(engine: Engine, most: int) -> list[PastAlert]:
+    """Return the alerts that ended last, newest first; they are kept for 90 days.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found = [PastAlert(*row) for row in await engine.fetch(_PAST, since=0, most=most)]
+    # A former time of the same alert may be what was acknowledged
+    return [
+        one if (one.acknowledged_at or 0) >= one.began else replace(one, acknowledged_at=None, acknowledged_by="")
+        for one in found
+    ]
+
+
 async def standing_alerts(engine: Engine) -> list[StandingAlert]:
     """Return every stored alert: those that hold, and those whose end is not yet posted to every address.
 
@@ -347,9 +391,13 @@ async def standing_alerts(engine: Engine) -> list[StandingAlert]:
 def store_alerts(alerts: Sequence[StandingAlert]) -> Steps[None]:
     """Store alerts as they are now, and delete those that have ended and whose end was posted everywhere.
 
-    Acknowledgements made meanwhile stay.
+    Acknowledgements made meanwhile stay. The end of an alert is kept among the past ones.
     """
     ended = [one for one in alerts if not one.cases and not one.told]
+    now = clock.now()
+    if over := [{"code": one.code, "destination": one.destination} for one in alerts if not one.cases]:
+        yield from ask_each(_END, [{**one, "now": micros(now)} for one in over])
+        yield from ask(_DROP_PAST, before=micros(now - _PAST_KEPT))
     yield from ask_each(_KEEP, [_values(one) for one in alerts if one not in ended])
     yield from ask_each(_FORGET, [{"code": one.code, "destination": one.destination} for one in ended])
 
@@ -388,4 +436,5 @@ def _values(alert: StandingAlert) -> Mapping[str, Any]:
         "cases": json.dumps(dict(alert.cases)),
         "told": json.dumps({address: sorted(numbers) for address, numbers in alert.told.items()}),
         "studies": json.dumps(alert.studies),
+        "began": min((case.since for case in alert.cases.values()), default=0),
     }

@@ -1,18 +1,20 @@
-"""Rename destinations in the database, and close the open work of those that left the settings.
+"""Rename destinations in the database, close the open work of those that left the settings, and keep certificates.
 
-Carries out no clause of a standard; decisions D31, D34.
-Proved by tests/contract/test_seen_there.py and tests/contract/test_renaming.py.
+Carries out no clause of a standard; decisions D31, D34, D49, D53. One run makes certificates at a time, in one process,
+which says every few seconds that it lives. An erasure ends it, so that it stores nothing of what was erased.
+Proved by tests/contract/test_renaming.py and tests/contract/test_certificate_runs.py.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from gateway.store.database.engine import Engine, Statement, Steps, ask
+from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each
 from gateway.store.database.facts import noted
 from gateway.store.database.feed_schema import DESTINATION
 from gateway.store.database.schema import METADATA
@@ -65,6 +67,10 @@ _IN_FORCE: Final = Statement("UPDATE in_force SET name = :new WHERE name = :old"
 _TOLD_TWICE: Final = Statement(
     "DELETE FROM alert WHERE destination = :old AND code IN (SELECT n.code FROM alert n WHERE n.destination = :new)"
 )
+_CERTIFIED_TWICE: Final = Statement(
+    "DELETE FROM certificate WHERE destination = :old"
+    " AND EXISTS (SELECT 1 FROM certificate n WHERE n.destination = :new)"
+)
 _FACTS: Final = Statement("SELECT name FROM fact ORDER BY name")  # a few for each destination
 _DROP_FACT: Final = Statement("DELETE FROM fact WHERE name = :new")
 _MOVE_FACT: Final = Statement("UPDATE fact SET name = :new WHERE name = :old")
@@ -97,7 +103,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
         yield from ask(_SAID_TWICE, **names, now=now)
         yield from ask(_TOLD_BEFORE, **names, now=now)
         yield from ask(_LEFT_BEFORE, **names, now=now)
-    for statement in (_TOLD_TWICE, *_MOVE.values(), _IN_FORCE):
+    for statement in (_TOLD_TWICE, _CERTIFIED_TWICE, *_MOVE.values(), _IN_FORCE):
         yield from ask(statement, **names)
     return is_new
 
@@ -356,3 +362,113 @@ async def _left(engine: Engine, name: str, retired_at: int, most: int) -> OpenWo
     for state, _, count in rows:
         counts[str(state)] += int(count)
     return OpenWork(name, counts, sum(int(count) for _, is_critical, count in rows if is_critical))
+
+
+SILENT: Final = 60_000_000  # microseconds after which a run is over that says nothing: its process ended
+_BEGIN_RUN: Final = Statement(
+    "INSERT INTO certificate_run (one, wanted, asked_by, began, seen, done, fault)"
+    " VALUES (1, :wanted, :asked_by, :now, :now, 0, '') ON CONFLICT (one) DO UPDATE SET"
+    " wanted = excluded.wanted, asked_by = excluded.asked_by, began = excluded.began, seen = excluded.seen,"
+    " done = 0, total = NULL, ended = NULL, fault = ''"
+    " WHERE certificate_run.ended IS NOT NULL OR certificate_run.seen < :silent RETURNING began"
+)
+_RUN_SEEN: Final = Statement(
+    "UPDATE certificate_run SET seen = :now, done = :done, total = :total"
+    " WHERE one = 1 AND began = :began AND ended IS NULL"
+)
+_END_RUN: Final = Statement(
+    "UPDATE certificate_run SET ended = :now, fault = :fault WHERE one = 1 AND began = :began AND ended IS NULL"
+    " RETURNING asked_by"
+)
+_KEEP_CERTIFICATE: Final = Statement(
+    "INSERT INTO certificate (destination, asked_by, began, ended, document)"
+    " VALUES (:destination, :asked_by, :began, :now, :document) ON CONFLICT (destination) DO UPDATE"
+    " SET asked_by = excluded.asked_by, began = excluded.began, ended = excluded.ended, document = excluded.document"
+)
+_RUN: Final = Statement(
+    "SELECT wanted, asked_by, began, seen, done, total, ended, fault FROM certificate_run WHERE one = 1"
+)
+_CERTIFIED: Final = Statement("SELECT destination, began FROM certificate WHERE destination IN listed(:names)")
+_CERTIFICATE: Final = Statement(
+    "SELECT asked_by, began, ended, document FROM certificate WHERE destination = :destination"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRun:
+    """Run that makes certificates, or the last one: of the `wanted` destination (empty: all), and who began it.
+
+    It has counted `done` of `total` reports; the total is None until it is known. `ended` is None while it goes on.
+    `fault` says why it ended without a certificate. Instants are in microseconds.
+    """
+
+    wanted: str
+    asked_by: str
+    began: int
+    seen: int
+    done: int
+    total: int | None
+    ended: int | None
+    fault: str
+
+    def goes_on(self, now: int) -> bool:
+        """True if it has not ended, and its process has said so lately."""
+        return self.ended is None and now - self.seen <= SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """Last certificate of a destination, as JSON, and who had it made. Instants are in microseconds."""
+
+    asked_by: str
+    began: int
+    ended: int
+    document: Mapping[str, Any]
+
+
+class CertificateRuns:
+    """Certificates made at the console. Every method raises `StoreUnavailable`; `now` is in microseconds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def begin(self, wanted: str, asked_by: str, now: int) -> int | None:
+        """Begin a run and return its begin; None if one goes on."""
+        given = {"wanted": wanted, "asked_by": asked_by, "now": now, "silent": now - SILENT}
+        rows = await self._engine.do(lambda: ask(_BEGIN_RUN, **given))
+        return int(rows[0][0]) if rows else None
+
+    async def seen(self, began: int, done: int, total: int | None, now: int) -> None:
+        """Note how many reports a run has counted so far."""
+        await self._engine.do(lambda: ask(_RUN_SEEN, began=began, done=done, total=total, now=now))
+
+    async def end(self, began: int, now: int, documents: Mapping[str, Any], fault: str = "") -> bool:
+        """End a run and keep its certificates; return False, and keep none, if it was ended before."""
+
+        def work() -> Steps[bool]:
+            if not (rows := (yield from ask(_END_RUN, began=began, now=now, fault=fault))):
+                return False
+            given = {"asked_by": rows[0][0], "began": began, "now": now}
+            kept = [{**given, "destination": name, "document": json.dumps(one)} for name, one in documents.items()]
+            yield from ask_each(_KEEP_CERTIFICATE, kept)
+            return True
+
+        return await self._engine.do(work)
+
+    async def run(self) -> CertificateRun | None:
+        """Return the run that goes on, or the last one; None if there was none."""
+        rows = await self._engine.fetch(_RUN)
+        return CertificateRun(*rows[0]) if rows else None
+
+    async def stored(self, names: Collection[str]) -> dict[str, int]:
+        """Return when the run of each destination's last certificate began."""
+        rows = await self._engine.fetch(_CERTIFIED, names=json.dumps(list(names)))
+        return {str(name): int(began) for name, began in rows}
+
+    async def certificate(self, destination: str) -> StoredCertificate | None:
+        """Return the last certificate of a destination, None if there is none."""
+        rows = await self._engine.fetch(_CERTIFICATE, destination=destination)
+        if not rows:
+            return None
+        asked_by, began, ended, document = rows[0]
+        return StoredCertificate(asked_by, began, ended, json.loads(document))

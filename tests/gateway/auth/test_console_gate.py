@@ -205,7 +205,10 @@ async def test_all_sessions_of_a_removed_account_end_at_once(site):
 async def test_an_admin_ends_the_sessions_of_somebody(site):
     browser = site.browser()
     await browser.by_provider()
-    assert await site.gate.end_sessions("oidc:248-1") == 1
+    [one] = await operators.signed_in(site.engine)
+    assert (one.subject, one.name, one.sessions) == ("oidc:248-1", "Ann Lee", 1)
+    assert await operators.end_sessions(site.engine, "oidc:248-1", "left") == 1
+    assert await operators.signed_in(site.engine) == []
     assert await browser.role() == ""
 
 

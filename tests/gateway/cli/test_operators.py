@@ -63,6 +63,19 @@ async def test_an_account_is_removed_and_may_be_added_again_with_another_role(si
     assert [one["role"] for one in await listed(site)] == ["admin"]
 
 
+async def test_the_sessions_of_somebody_are_ended_by_command(site):
+    await site.run("operators", "add", "kim", "--role", "reader")
+    async with site.store() as engine:
+        browser = ConsoleSite(engine).browser()
+        await browser.by_provider()
+        assert await browser.role() == "Ann Lee READER"
+        words = ("operators", "sign-out", "oidc:248-1", "--reason", "left")
+        assert await site.run(*words) == (0, "oidc:248-1 is signed out; 1 session ended\n", "")
+        assert await browser.role() == ""
+    code, _, err = await site.run(*words)
+    assert (code, "nobody of this name is signed in" in err) == (2, True)
+
+
 async def test_a_new_password_unlocks_an_account_and_the_list_shows_the_lock(site, monkeypatch):
     await site.run("operators", "add", "kim", "--role", "reader")
     async with site.store() as engine:

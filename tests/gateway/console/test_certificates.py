@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from fakes.consoled import consoled
 
-from gateway.console import certificates
+from gateway.feed.operator import certificate
+from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.engine import micros
+from gateway.store.erasing import ErasureOrder, erase_studies
+from gateway.store.feed.destinations import CertificateRuns
 
 
 @pytest.fixture
@@ -35,15 +41,22 @@ async def test_a_run_says_what_the_command_says_with_reports_only_for_a_reader(u
         said = json.loads((tmp_path / "out.json").read_text())
         [account] = said["destinations"]
         async with consoled(here.configuration()) as found:
-            assert "No certificate was made since the gateway started" in (await found.get("certificate")).text
+            assert "No certificate was made here yet" in (await found.get("certificate")).text
             assert (await found.post("certificate/run", "reader")).status_code == 403
             assert (await found.post("certificate/run", "operator", {"Sec-Fetch-Site": "none"})).status_code == 403
             answer = await found.post("certificate/run", "operator", at="ehr")
             assert (answer.status_code, answer.headers["location"]) == (303, "/console/certificate")
+            await made(found)
+        async with consoled(here.configuration()) as found:  # another process, or the same after a restart
             reader, watcher = await made(found)
             rows = list(csv.DictReader((await found.get("certificate/ehr/csv")).text.splitlines()))
             assert (await found.get("certificate/ehr/csv", "watcher")).status_code == 403
             assert (await found.get("certificate/pacs/csv")).status_code == 404
+            async with here.here.store() as engine:
+                order = ErasureOrder([rows[0]["study"]], "", "asked", b"key", 1)
+                await engine.do(partial(erase_studies, order, is_trial=False))
+            assert "No certificate was made here yet" in (await found.get("certificate")).text
+            assert (await found.get("certificate/ehr/csv")).status_code == 404
         listed = [one["reportId"] for one in account["reports"]]
         assert [one["report"] for one in rows] == listed
         assert [one["fate"] for one in rows] == [one["fate"] for one in account["reports"]]
@@ -59,16 +72,20 @@ async def test_a_run_says_what_the_command_says_with_reports_only_for_a_reader(u
 async def test_one_run_goes_on_at_a_time_and_shows_who_began_it(site, monkeypatch):
     begun, may = [], asyncio.Event()
 
-    async def slow(*told):
-        begun.append(told[-1])
+    async def slow(*asked, count):
+        begun.append(asked[-1])
+        count(1_200, None)
         await may.wait()
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(certificates, "make_certificate", slow)
+    monkeypatch.setattr(certificate, "make_certificate", slow)
+    monkeypatch.setattr(certificate, "_TOLD_EVERY", 0.01)
     async with site() as here, consoled(here.configuration()) as found:
         for _ in range(2):
             await found.post("certificate/run", "operator", since="2026-03-08", until="2026-03-08")
-            page = (await found.get("certificate", "watcher")).text
+            async with asyncio.timeout(30):
+                while "1,200 reports are listed" not in (page := (await found.get("certificate", "watcher")).text):
+                    await asyncio.sleep(0.01)
             assert "begun" in page
             assert "local:operator" in page
             assert 'data-every="2"' in page
@@ -76,7 +93,16 @@ async def test_one_run_goes_on_at_a_time_and_shows_who_began_it(site, monkeypatc
         _, watcher = await made(found)
         [span] = begun
         assert span.until - span.since == 24 * 3_600 * 1_000_000
-        assert "No certificate was made: store-unavailable: away" in watcher
+        assert "made no certificate: store-unavailable: away" in watcher
+
+
+async def test_a_run_whose_process_ended_is_over_and_another_may_begin(site):
+    async with site() as here, consoled(here.configuration()) as found:
+        async with here.here.store() as engine:
+            runs, begun = CertificateRuns(engine), clock.now() - timedelta(minutes=2)
+            await runs.begin("ehr", "local:ann", micros(begun))
+        page = (await found.get("certificate", "operator")).text
+        assert ("local:ann" in page, "its process ended" in page, "Make a certificate" in page) == (True, True, True)
 
 
 async def test_a_span_that_is_empty_and_a_destination_that_is_none_begin_no_run(site):

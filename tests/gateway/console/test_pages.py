@@ -28,7 +28,7 @@ from gateway.console.pages import PAGES
 from gateway.feed.operator import forms
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
-from gateway.store.clients import StoredOperator, StoredOperators
+from gateway.store.clients import ConsoleSession, StoredOperator, StoredOperators
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
 from gateway.store.feed.messages import add_minute
@@ -435,16 +435,37 @@ async def test_an_alert_has_its_runbook_and_an_operator_acknowledges_it_with_a_r
                 assert "nobody yet" not in page.text
                 assert "local:operator@" in page.text
                 assert (MARKUP in page.text) is sees
-                assert "◆ open" in page.text
         entry = entries(tmp_path / "audit")[-1]
         assert (entry.kind, entry.user, entry.route, entry.why) == ("act", "local:operator", "feed ack", MARKUP)
         kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
         assert kept == [("feed-ack", "lane-held ehr", MARKUP, "local:operator")]
         async with here.here.store() as engine:
             await engine.do(partial(store_alerts, [replace(held, cases={})]))
+            await engine.do(partial(store_alerts, [StandingAlert("not-served", "ehr", 1, {0: AlertCase(200)})]))
+            await engine.do(partial(store_alerts, [StandingAlert("not-served", "ehr")]))
         async with consoled(here.configuration()) as found:
-            text = Read((await found.get("alerts", "watcher")).text).text
-            assert ("No alert is open." in text, "○ over" in text) == (True, True)
+            for role, sees in (("watcher", False), ("reader", True)):
+                page = Read((await found.get("alerts", role)).text)
+                assert "No alert is open." in page.text
+                unseen, seen = page.text[page.text.index("Past alerts") :].split("lane-held")
+                assert ("not-served" in unseen, "nobody" in unseen, "local:operator@" in seen) == (True, True, True)
+                assert (MARKUP in seen) is sees
+                assert "1970-01-01" in seen
+
+
+async def test_an_alert_at_two_destinations_stands_twice_with_ids_of_its_own(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            alerts = [StandingAlert("lane-held", at, 1, {1: AlertCase(100, "stu_1")}) for at in ("ehr", "pacs")]
+            await engine.do(partial(store_alerts, alerts))
+        async with consoled(here.configuration()) as found:
+            overview, page = [Read((await found.get(one, "operator")).text) for one in ("", "alerts")]
+            ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+            assert len(ids) == len(set(ids))
+            links = [one["href"] for one in overview.all("a") if one["href"].startswith("/console/alerts#")]
+            assert [one.partition("#")[2] for one in links] == ["lane-held-at-ehr", "lane-held-at-pacs"]
+            assert {one.partition("#")[2] for one in links} <= set(ids)
 
 
 async def test_an_alert_that_nobody_knows_is_not_acknowledged(site):
@@ -520,6 +541,37 @@ async def test_an_admin_sees_the_local_accounts_and_no_hash_of_a_password(consol
         assert "hash-text" not in answer.text
         text = "".join(Read(answer.text).text.split())
         assert re.search(r"kimreader[\d:-]+○notlocked" + r"leeadmin[\d:-]+◆lockeduntil\d", text)
+
+
+async def test_an_admin_ends_the_sessions_of_a_person_with_a_reason_that_the_audit_keeps(site, tmp_path):
+    path, now = "access/sign-out", micros(clock.now())
+    who = ConsoleSession("oidc:248-1", MARKUP, None, ("radiology",), now)
+    async with site() as here:
+        audit = f'[audit]\ndir = "{tmp_path / "audit"}"\nseal_key = "{tmp_path / "seal.pem"}"\n'
+        here.settings(destination(here.receiver.port), audit)
+        await here.sync()
+        async with consoled(here.configuration()) as found:
+            assert "Nobody is signed in." in (await found.get("access", "admin")).text
+            async with here.here.store() as engine:
+                stored = StoredOperators(engine)
+                for digest in ("one", "two"):
+                    await stored.begin(digest, who, None, "", None)
+            page = Read((await found.get("access", "admin")).text)
+            assert [one["value"] for one in page.all("option")] == ["oidc:248-1"]
+            assert MARKUP in page.text
+            asked = {"subject": "oidc:248-1", "reason": "left the hospital"}
+            assert (await found.post(path, "operator", **asked)).status_code == 403
+            assert (await found.post(path, "admin", {"Sec-Fetch-Site": "cross-site"}, **asked)).status_code == 403
+            answer = await found.post(path, "admin", subject="oidc:248-1", reason=" ")
+            assert (answer.status_code, "Write why" in answer.text, "oidc:248-1" in answer.text) == (400, True, True)
+            assert (await here.query("SELECT count(*) FROM console_session")) == [(2,)]
+            answer = await found.post(path, "admin", **asked)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/console/access")
+            assert (await here.query("SELECT count(*) FROM console_session")) == [(0,)]
+        entry = next(one for one in entries(tmp_path / "audit") if one.user == "local:admin" and one.kind == "act")
+        assert (entry.user, entry.route, entry.why) == ("local:admin", "operators sign-out", "left the hospital")
+        kept = await here.query('SELECT verb, argument, reason, "user" FROM audit')
+        assert kept == [("operator-sign-out", "oidc:248-1", "left the hospital", "local:admin")]
 
 
 async def test_without_the_role_console_there_is_no_page(site):
