@@ -12,15 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-<<<<<<< HEAD
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-=======
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
->>>>>>> m-console
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -328,36 +322,24 @@ async def certificate(  # noqa: PLR0913 (the options of the command)
         StoreUnavailable: the store cannot be reached.
     """
     read = partial(read_anew, configuration, engine) if is_deep else None
-<<<<<<< HEAD
-    asked = destinations_named(configuration, name)
-    made = await make_certificate(configuration, engine, asked, span, read, is_filed=is_filed)
-=======
     with Progress("certify", "reports") as count:
         asked = destinations_named(configuration, name)
-        made = await make_certificate(configuration, engine, asked, span, read, count=count)
->>>>>>> m-console
+        made = await make_certificate(configuration, engine, asked, span, read, count=count, is_filed=is_filed)
     if name is None:
         known = {each for one in made.accounts for each in (one.place.label, one.place.name)}
         made.left += await open_work_of_each(engine, known)
     return made
 
 
-<<<<<<< HEAD
-async def make_certificate(  # noqa: PLR0913 (what a certificate is of)
-=======
 async def make_certificate(  # noqa: PLR0913 (what is asked, of whom, and how far it is)
->>>>>>> m-console
     configuration: Configuration,
     engine: Engine,
     asked: Sequence[Destination],
     span: TimeSpan,
     read: Callable[[Sequence[str]], Awaitable[str]] | None = None,
     *,
-<<<<<<< HEAD
     is_filed: bool = False,
-=======
     count: CountReports = lambda done, total: None,
->>>>>>> m-console
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
 
@@ -368,11 +350,8 @@ async def make_certificate(  # noqa: PLR0913 (what is asked, of whom, and how fa
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-<<<<<<< HEAD
-    made = Certificate(await list_studies(configuration), span, [], is_deep=read is not None, is_filed=is_filed)
-=======
-    made = Certificate(await list_studies(configuration, count), span, [], is_deep=read is not None)
->>>>>>> m-console
+    listing = await list_studies(configuration, count)
+    made = Certificate(listing, span, [], is_deep=read is not None, is_filed=is_filed)
     wanted = await _wanted(made, engine, configuration.site.site_key)
     if read is not None:
         made.unread = await read(await _within(engine, wanted, span))
