@@ -21,7 +21,19 @@ from gateway.store.feed.alerts import AlertCase, StandingAlert
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
 SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
-EXAMPLE = "\n".join(re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
+
+
+def example() -> str:
+    """Return the settings of all blocks as one file: a block whose table is there already adds its keys to that one."""
+    whole = ""
+    for block in re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL):
+        table, keys = re.split(r" *(?:#.*)?\n", block, maxsplit=1)
+        before, is_there, after = whole.partition(f"{table}\n")
+        whole = f"{before}{is_there}{keys}{after}" if is_there else f"{whole}{block}\n"
+    return whole
+
+
+EXAMPLE = example()
 SITE = """
 [auth]
 mode = "builtin"
@@ -40,6 +52,7 @@ mrn_namespace = "CITY"
 
 def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GATEWAY_DESTINATION__CLOUD_ENGINE__PASSWORD", "word")
+    monkeypatch.setenv("GATEWAY_FEED__MAIL_PASSWORD", "word")
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 3, 2, tzinfo=UTC))
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "engine-ca.pem")

@@ -208,6 +208,7 @@ CONDITIONS: Final = (
         "critical-not-filed",
         "A critical result was accepted, and the EHR does not show it as it was sent: `absent`, `other patient`, `older"
         " version` or `differs`.",
+        _SHOW,
         lambda facts, _: len(facts.critical_not_filed),
         lambda facts: facts.critical_not_filed,
         escalates=True,
@@ -215,6 +216,7 @@ CONDITIONS: Final = (
     AlertRow(
         "not-filed",
         "Reports were accepted, and the EHR does not show them as they were sent, critical results included.",
+        _SHOW,
         lambda facts, _: len(facts.not_filed),
         lambda facts: facts.not_filed,
     ),
@@ -222,6 +224,7 @@ CONDITIONS: Final = (
         "ehr-not-read",
         "Reports are to be read back from the EHR for more than three hours, and nothing is known of them: it does not"
         " answer, refuses the gateway, throttles, or `ehr_requests_per_hour` is too low.",
+        _STATUS,
         lambda facts, _: len(facts.unread),
         studies=lambda facts: tuple(dict.fromkeys(facts.unread.values())),
     ),
