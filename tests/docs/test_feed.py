@@ -15,6 +15,7 @@ from gateway.feed.alerts.monitor import AlertNews, Change
 from gateway.feed.alerts.webhook import AlertHook
 from gateway.routing import Folder, Http, Mllp, routes_of
 from gateway.runtime import clock
+from gateway.runtime.client_key import made_client_key
 from gateway.settings import TABLES, load
 from gateway.store.feed.alerts import AlertCase, StandingAlert
 
@@ -59,6 +60,7 @@ def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
     issued = ca.issue_cert("gateway.example", not_after=datetime(2027, 3, 1, tzinfo=UTC))
     issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "gateway.pem")
     (tmp_path / "outbox").mkdir()
+    made_client_key(tmp_path / "ehr-key.pem", "ES384")
     path = tmp_path / "gateway.toml"
     path.write_text(SITE + EXAMPLE)
     assert config.faults(path) == []
