@@ -10,9 +10,7 @@ import json
 from collections.abc import Collection
 from typing import Final
 
-from gateway.store import intake
 from gateway.store.database.engine import Engine
-from gateway.store.database.kept import kept
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
 from gateway.store.feed.moves import MERGE_MOVE, MOVE
 from gateway.store.feed.states import (
@@ -60,6 +58,9 @@ async def facilities_of(engine: Engine, study_ids: Collection[str]) -> dict[str,
     """
     if not study_ids:
         return {}
+    from gateway.store import intake
+    from gateway.store.database.kept import kept
+
     rows = await engine.fetch(intake.KEPT, study_ids=json.dumps(sorted(study_ids)))
     found = {str(row[0]): {one.snapshot.facility_name for one in kept(row[2]).study.reports} for row in rows}
     return {study: ", ".join(f'"{one}"' for one in sorted(filter(None, names))) for study, names in found.items()}

@@ -69,6 +69,8 @@ ALLOWED: Final = frozenset(
 UVICORN: Final[dict[str, Any]] = {"log_config": None, "access_log": False}  # arguments for uvicorn.Config
 _EVENT: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:/+$*{}\[\]-]{1,128}")
+# MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
+_REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+)*)?")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _DEBUGGING: Final = structlog.make_filtering_bound_logger(_LEVELS["debug"])
 PLACES: Final = "places_in_worker"  # attribute of an error that a worker process raised
@@ -128,6 +130,11 @@ def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 def code_of(error: BaseException) -> str:
     """Return the code of an error for logs and the store; `internal` for an error outside the gateway's tree."""
     return error.code if isinstance(error, GatewayError) else "internal"
+
+
+def reason_code(reason: str) -> str:
+    """Return a reason of the feed where it is a code; a receiver's own text, which may be anything, is `other`."""
+    return reason if _REASON.fullmatch(reason) else "other"
 
 
 def places_of(error: BaseException) -> list[str]:

@@ -8,7 +8,6 @@ never an id, never text from a client (D9).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,14 +20,13 @@ from prometheus_client.samples import Sample
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
+from gateway.runtime.log import reason_code
 
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the request's handler sets
 REFUSED: Final = "refused"  # route of all requests that ask for what is not offered: a stranger makes no new series
 _REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED)
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
-_REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+)*)?")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _WAY: Final = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86400.0)
@@ -200,11 +198,6 @@ def metric_rows() -> list[tuple[str, str, str, str]]:
     old = [(name, by_name[new], _deprecated(new)) for name, new in RENAMED_METRICS.items()]
     named = [*((row.name, row, row.meaning) for row in METRICS), *old]
     return [(f"{PREFIX}{name}", row.kind, ", ".join(row.labels), meaning) for name, row, meaning in named]
-
-
-def reason_code(reason: str) -> str:
-    """Return a reason of the feed where it is a code; a receiver's own text, which may be anything, is `other`."""
-    return reason if _REASON.fullmatch(reason) else "other"
 
 
 class Metrics:

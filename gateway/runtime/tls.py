@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-
 from gateway.runtime.errors import ConfigError
 
 
@@ -99,6 +97,8 @@ def ends_of(path: Path) -> tuple[datetime, ...]:
         OSError: the file cannot be read.
         ValueError: the file holds no certificate.
     """
+    from cryptography import x509
+
     return tuple(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(path.read_bytes()))
 
 
@@ -112,6 +112,8 @@ class ShownCertificates:
         """Note the certificate of the peer at `host:port`; `tls` is an SSL object, or None without TLS."""
         der = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject | ssl.SSLSocket) else None
         if der is not None and self._shown.get(address, (b"",))[0] != der:
+            from cryptography import x509
+
             with suppress(ValueError):  # what TLS accepted may still be odd, and a message must go on
                 self._shown[address] = der, x509.load_der_x509_certificate(der).not_valid_after_utc
 

@@ -36,7 +36,7 @@ class Database(SettingsGroup):
 
     @property
     def place(self) -> str:
-        """Where the database is, without user and password."""
+        """Location of the database, without user and password."""
         return str(self.file or f"postgresql://{self.url.get_secret_value().rpartition('@')[2]}")
 
     @property

@@ -360,6 +360,13 @@ def test_every_field_is_a_row_with_type_and_description_and_its_variable_sets_it
     assert (by_key["log.format"].type, by_key["pdf.allowed_hosts"].type) == ("json, console", "list of text")
 
 
+# Settings that a setting cannot be without
+BESIDE = {
+    **{key: {"GATEWAY_SERVER__TLS_CERTIFICATE": "cert.pem"} for key in ("server.tls_key", "server.tls_client_ca")},
+    "feed.mail_host": dict.fromkeys(("GATEWAY_FEED__MAIL_FROM", "GATEWAY_FEED__MAIL_TO"), "a@b.example"),
+}
+
+
 @pytest.mark.parametrize("row", [row for row in settings.rows() if row.env], ids=lambda row: row.env)
 def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
     (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
@@ -397,6 +404,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "feed.alert_url": "https://a.example",
         "feed.heartbeat_url": "https://a.example",
         "feed.heartbeat_seconds": "90",
+        "feed.mail_host": "smtp.example",
+        **dict.fromkeys(("feed.mail_from", "feed.mail_to"), "a@b.example"),
         "mapping.starter": "false",
         "mapping.procedures": str(tmp_path / "procedures.csv"),
         "mapping.procedure_coding_system": "99CITY",
@@ -422,8 +431,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         numbers = "mrn_system = 'urn:oid:1.2'\nmrn_namespace = 'CITY'\n"
         (tmp_path / "gateway.toml").write_text(f"[[mapping.facilities]]\nname = '{examples['text']}'\n{numbers}")
         monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
-    if row.key in {"server.tls_key", "server.tls_client_ca"}:
-        monkeypatch.setenv("GATEWAY_SERVER__TLS_CERTIFICATE", "cert.pem")
+    for other, value in BESIDE.get(row.key, {}).items():
+        monkeypatch.setenv(other, value)
     if row.key.startswith("audit.syslog_"):
         monkeypatch.setenv("GATEWAY_AUDIT__SYSLOG", "siem.example:6514")
         monkeypatch.setenv("GATEWAY_AUDIT__SYSLOG_CLIENT_CERT", "cert.pem")

@@ -81,7 +81,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class ChecklistItem:
-    """What should stand in the EHR after a message, under one filler order number of one patient.
+    """State of the EHR after a message, under one filler order number of one patient.
 
     `status` is final, corrected, withdrawn, … `text` are lines that its text has, `gone` those that it has no more.
     """

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from gateway.runtime import clock
-from gateway.runtime.metrics import reason_code
+from gateway.runtime.log import reason_code
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.ledger import IS_LAST, oldest

@@ -378,10 +378,12 @@ async def test_nothing_is_said_of_how_many_studies_there_are(ward):
 
 
 def templates():
-    """Return the path of every route of a resource type and of an operation."""
+    """Return the path of every route of a resource type and of its operations."""
     for row in RESOURCES:
         yield from (one.path for one in routes._type_routes(row, Budget()))
     for row in OPERATIONS:
+        if BY_TYPE.keys().isdisjoint(row.resource_types):  # of definitions, which are of no patient
+            continue
         yield from (one.path for one in routes._operation_routes(row, Budget()))
 
 

@@ -164,8 +164,8 @@ async def test_silent_handshakes_keep_nobody_out(crowding, tmp_path):
 def test_it_is_an_alert_for_an_hour(later):
     crowding = Crowding()
     assert crowding.trouble == ""
-    crowding.note()
-    assert crowding.trouble == CROWDED
+    crowding.note("[::1]:2575")
+    assert (crowding.trouble, crowding.place) == (CROWDED, "[::1]:2575")
     later(3_601)
     assert crowding.trouble == ""
 
