@@ -122,8 +122,8 @@ def test_no_request_that_the_document_leads_to_fails(
         ask(size - tally["requests"], *[one for one in operations if one.is_search])
     say(f"schemathesis, {database}: {dict(tally)}")
     assert tally["requests"] >= size
-    # without the hospital's orders there are no visits to find
-    assert tally["with an entry"] >= 0.4 * (tally["requests"] - tally["for visits"])
+    # without the hospital's orders there are no visits to find, and no patient has a telecom
+    assert tally["with an entry"] >= 0.35 * (tally["requests"] - tally["for visits"])
     assert seen == {one.label for one in operations}
 
 
