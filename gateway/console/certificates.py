@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from starlette.responses import RedirectResponse, Response
 
 from gateway.console.frame import ConsoleVisit, address, day_of, gate_of, instant_of, microseconds, not_there
+from gateway.console.lookup import FATE_WORDS
 from gateway.feed.operator.arguments import EVER, TimeSpan
 from gateway.feed.operator.certificate import CertificateDesk
 from gateway.runtime import clock
@@ -49,6 +50,7 @@ class Certificates:
             "usual": usual,
             "fault": fault,
             "kinds": _KINDS,
+            "fate_words": FATE_WORDS,
         }
         every, status = _EVERY if goes_on else 0, HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
         return visit.render(

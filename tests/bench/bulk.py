@@ -134,5 +134,6 @@ async def fill_postgres(url: str, rows: Sequence[tuple[str, int, str]], count: i
     body = f"convert_to(rpad({text.replace('{{', '{').replace('}}', '}')}, {BODY}), 'UTF8')"
     for one in _statements(count, postgresql.dialect(), {"body": body, "empty": "''::bytea"}):
         await connection.execute(one)
+    await connection.execute(f"SELECT setval('resource_number', {count})")
     await connection.close()
     return time.monotonic() - begun

@@ -70,6 +70,21 @@ async def test_a_refused_message_is_sent_again_with_the_same_bytes_when_its_stud
         assert (await stock(engine, "ehr", 20)).lane_count == 0
 
 
+async def test_what_is_settled_is_not_counted_where_only_the_open_is_asked_for(engine):
+    async with fed(engine, "ae:1") as (feed, _), feed.serving():
+        signed = await feed.sign()
+        await feed.until("held")
+        for is_brief in (True, False):
+            found = await stock(engine, "ehr", 20, is_brief=is_brief)
+            assert (found.messages, found.rows) == ({"held": 1}, {} if is_brief else {"rendered": 1})
+        await engine.do(partial(release_lane, "ehr", signed.study_id, now()))
+        await feed.until("delivered")
+        await write(engine, "UPDATE outbox SET state = 'waiting', reason = 'renamed', due = 9000000000000000")
+        for is_brief in (True, False):
+            found = await stock(engine, "ehr", 20, is_brief=is_brief)
+            assert (found.messages, found.rows) == ({} if is_brief else {"delivered": 1}, {"waiting": 1})
+
+
 async def test_what_is_in_doubt_is_sent_again_counted_anew(engine):
     async with fed(engine, "close:2", retry=DOUBTFUL) as (feed, receiver), feed.serving():
         signed = await feed.sign()

@@ -200,8 +200,10 @@ class FeedStatus(CommandAnswer):
             yield "no destination is set up"
 
 
-async def status(engine: Engine, configuration: Configuration, *, counts_open: bool = True) -> FeedStatus:
-    """Return the state of each destination; unless `counts_open`, without its open reports, which are read one by one.
+async def status(engine: Engine, configuration: Configuration, *, is_brief: bool = False) -> FeedStatus:
+    """Return the state of each destination.
+
+    If `is_brief`, it lacks what takes longer the more reports there are: open reports, and counts of what is settled.
 
     Raises:
         ConfigError: the settings of a destination are wrong.
@@ -216,14 +218,14 @@ async def status(engine: Engine, configuration: Configuration, *, counts_open: b
     destinations = [
         DestinationStatus(
             _link(name, known.get(name), stands.get(name)),
-            await _queue(engine, name, known[name].name if name in known else name, now),
+            await _queue(engine, name, known[name].name if name in known else name, now, is_brief=is_brief),
             await day_delivered(engine, name),
             await _standing(engine, name, known.get(name), routes.ignores),
-            await _open(engine, name, known.get(name)) if counts_open else {},
+            {} if is_brief else await _open(engine, name, known.get(name)),
         )
         for name in names
     ]
-    nobody = await stock(engine, _NOBODY, MOST_LANES)
+    nobody = await stock(engine, _NOBODY, MOST_LANES, is_brief=is_brief)
     return FeedStatus(
         instant(now),
         tuple(destinations),
@@ -266,8 +268,8 @@ def _link(name: str, known: Destination | None, stands: LeaseStanding | None) ->
     )
 
 
-async def _queue(engine: Engine, name: str, label: str, now: int) -> DestinationQueue:
-    stored = await stock(engine, name, MOST_LANES)
+async def _queue(engine: Engine, name: str, label: str, now: int, *, is_brief: bool) -> DestinationQueue:
+    stored = await stock(engine, name, MOST_LANES, is_brief=is_brief)
     given_up, last = await dead_letters_at(engine, name), await last_ack(engine, name)
     facilities = await facilities_of(engine, {one.study_id for one in stored.held_rows})
     return DestinationQueue(

@@ -32,6 +32,16 @@ _ROWS_BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM outbox WHERE destination = :destination AND (state NOT IN ('merged', 'left')"
     " OR reason <> 'renamed') GROUP BY state ORDER BY state"
 )
+# The same of what is not settled: its cost does not grow with what was sent before
+_OPEN_BY_STATE: Final = Statement(
+    "SELECT state, count(*) FROM message WHERE destination = :destination AND state IN listed(:states)"
+    " GROUP BY state ORDER BY state"
+)
+_OPEN_ROWS_BY_STATE: Final = Statement(
+    "SELECT state, count(*) FROM outbox WHERE destination = :destination AND state IN listed(:states)"
+    " GROUP BY state ORDER BY state"
+)
+_UNSETTLED: Final = ("waiting", "held", "planned", "to_stop", "unrouted")
 _REASONS: Final = Statement(
     "SELECT reason, count(*) FROM outbox WHERE destination = :destination AND state = :state"
     " GROUP BY reason ORDER BY reason"
@@ -175,14 +185,22 @@ class QueueCounts:
         return self.lane_count + self.rows.get("held", 0)
 
 
-async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
-    """Count a destination's rows and messages, with up to `most` held lanes and rows; for causes without one: `''`."""
+async def stock(engine: Engine, destination: str, most: int, *, is_brief: bool = False) -> QueueCounts:
+    """Count a destination's rows and messages, with up to `most` held lanes and rows; for causes without one: `''`.
+
+    If `is_brief`, only those that are not settled.
+    """
     key = {"destination": destination}
+    if is_brief:
+        messages = await _slow(engine, _OPEN_BY_STATE, **key, states=json.dumps(OPEN_MESSAGES))
+        rows = await _slow(engine, _OPEN_ROWS_BY_STATE, **key, states=json.dumps(_UNSETTLED))
+    else:
+        messages, rows = await _slow(engine, _BY_STATE, **key), await _slow(engine, _ROWS_BY_STATE, **key)
     lanes = await engine.fetch(_LANES, **key, most=most)
     held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)
     return QueueCounts(
-        messages=_counts(await _slow(engine, _BY_STATE, **key)),
-        rows=_counts(await _slow(engine, _ROWS_BY_STATE, **key)),
+        messages=_counts(messages),
+        rows=_counts(rows),
         held_for=_counts(await _slow(engine, _REASONS, **key, state="held")),
         oldest=min((made for made, _ in await oldest(engine, destination)), default=None),
         lanes=tuple(HeldLane(str(row[0]), str(row[1]), int(row[2]), str(row[3]), str(row[4])) for row in lanes),

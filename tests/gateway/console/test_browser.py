@@ -20,7 +20,10 @@ from gateway.store.feed.messages import add_minute
 
 PICTURES = Path(__file__).parents[3] / "docs" / "console"
 DELIVERED = "SELECT control_id, report_id, study_id FROM message WHERE state = 'delivered' ORDER BY number"
-WIDTHS = (360, 1024, 1920)
+WIDTHS = (360, 1024, 1280, 1920)
+BOX = (
+    "[...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth).map(one => one.ariaLabel)"
+)
 
 
 @pytest.fixture
@@ -65,6 +68,7 @@ async def test_every_page_fits_every_width_and_axe_finds_nothing_in_light_and_da
                         await page.goto(found.root + path)
                         wide = await page.evaluate("document.documentElement.scrollWidth")
                         assert wide <= width, (name, width, wide)
+                        assert width < 1280 or await page.evaluate(BOX) == [], (name, width)
                         if width == WIDTHS[-1]:
                             found_by_axe = (await Axe().run(page)).response["violations"]
                             assert [(one["id"], one["nodes"][0]["html"]) for one in found_by_axe] == [], (name, scheme)
