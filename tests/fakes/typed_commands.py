@@ -28,6 +28,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "ehr": "city-epic",
     "INSTANT": "2026-01-01",
     "N": "5",
+    "SAMPLE…": "sample.hl7",
     "study.json": str(GOLDEN),
     "rehearsal.toml": "gateway.toml",
     "rep_…": "{new_report}",
@@ -60,6 +61,7 @@ VALUES: Mapping[str, str] = {
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
     "orders try": ("order.hl7",),
+    "receivers compare": ("sample.hl7",),
     "feed show": ("REPORT",),
     "feed withdraw": ("REPORT",),
     "feed leave": ("REPORT",),

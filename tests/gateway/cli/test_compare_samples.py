@@ -40,6 +40,7 @@ UNSEEN = {
     ("addendum_obx3", "addendum"),
     ("pdf", "rp"),
     ("tls", "required"),
+    ("viewer", "rp"),
     ("zsegments", "off"),
 }
 VALUES = [
@@ -48,7 +49,7 @@ VALUES = [
     for value in switch.metadata.get("values", ())[1:]
     if (name, value) not in UNSEEN
 ]
-# Made up after the public samples of two other senders: PowerScribe-like plain TX lines of v2.3, and IHE RAD-128
+# Made up: plain TX lines of v2.3, as an older sender has them
 PLAIN = (
     "MSH|^~\\&|PSONE|RAD|EHR|CITY|20260105163014||ORU^R01|1|T|2.3\r"
     "PID|1||CANARY1||CANARY2^CANARY3||19500102|F|||CANARY4\r"

@@ -27,6 +27,7 @@ def everything(metrics):
     metrics.suppressed("Observation")
     metrics.found_issue("warning")
     metrics.found_conflict()
+    metrics.read_back("ehr", "found")
     metrics.missing(3)
     metrics.watch_index_age(lambda: 12.5)
     metrics.finished_round("sweep", datetime(2026, 1, 1, tzinfo=UTC), 9.5, 1000)
