@@ -22,12 +22,13 @@ import asyncpg
 import httpx
 import pytest
 from bench import stores
-from fakes.bringing import bringing, free_address
+from fakes.bringing import bringing
 from fakes.databases import at_once
 from fakes.gateway_process import environment, started
 from fakes.hospital import AUTHORITIES, order, patient
 from fakes.hospital_source import Hospital, ordering
 from fakes.inbox import SECRET, body, signed
+from fakes.ports import free_address
 
 from gateway.store.database.engine import micros
 from gateway.store.database.kept import compressed, encoded

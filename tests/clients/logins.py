@@ -6,7 +6,6 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from clients.issuer_process import APP, ExternalIssuer, external_issuer
 from clients.processes import COMMAND, Running, await_pdfs, running
 from fakes.assertions import jwks
 from fakes.gateway_process import environment, site_file
+from fakes.ports import free_port
 
 KEY = "RS384 client"
 SCOPE = "system/*.rs"
@@ -64,7 +64,7 @@ def builtin_login(folder: Path, database_url: str) -> Iterator[Login]:
     """A gateway that gives out tokens itself."""
     settings = {"GATEWAY_AUTH__MODE": "builtin"}
     env = environment("http://127.0.0.1:1", database_url, site_file(folder), **settings)
-    with running(folder, database_url, STUDIES, _free_port(), **settings) as gateway:
+    with running(folder, database_url, STUDIES, free_port(), **settings) as gateway:
         (folder / "client.json").write_bytes(jwks(KEY))
         port = {"GATEWAY_SERVER__PORT": gateway.root.rpartition(":")[2]}
         said = _command({**env, **port}, "clients", "add", "City EHR", "--scope", SCOPE, "--jwks", "client.json")
@@ -77,7 +77,7 @@ def builtin_login(folder: Path, database_url: str) -> Iterator[Login]:
 @contextmanager
 def external_login(folder: Path, database_url: str) -> Iterator[Login]:
     """A gateway that trusts oidc-provider."""
-    with external_issuer(folder, _free_port(), AUDIENCE, _APP, KEY, f"{SCOPE} system/Patient.cruds") as issuer:
+    with external_issuer(folder, free_port(), AUDIENCE, _APP, KEY, f"{SCOPE} system/Patient.cruds") as issuer:
         settings = {
             "GATEWAY_AUTH__MODE": "external",
             "GATEWAY_AUTH__ISSUER": issuer.url,
@@ -86,7 +86,7 @@ def external_login(folder: Path, database_url: str) -> Iterator[Login]:
             "SSL_CERT_FILE": str(issuer.authority),
         }
         env = environment("http://127.0.0.1:1", database_url, site_file(folder), **settings)
-        with running(folder, database_url, STUDIES, _free_port(), **settings) as gateway:
+        with running(folder, database_url, STUDIES, free_port(), **settings) as gateway:
             _command(env, "clients", "add", "City EHR", "--scope", SCOPE, "--external", _APP)
             viewer = ("--scope", "patient/*.rs system/DiagnosticReport.rs", "--external", str(APP["client_id"]))
             _command(env, "clients", "add", "Viewer", *viewer)
@@ -100,8 +100,3 @@ def _command(env: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run([COMMAND, *arguments], env=dict(env), cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

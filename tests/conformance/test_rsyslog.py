@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 import trustme
-from fakes.cluster import free_port
+from fakes.ports import free_port
 
 from gateway.audit import forwarding
 from gateway.audit.audit_entry import AuditEntry

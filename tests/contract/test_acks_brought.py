@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fakes.arrivals import arrived
-from fakes.bringing import ack, bringing, free_address
+from fakes.bringing import ack, bringing
 from fakes.fed import Fed, assert_all_arrived, fed
+from fakes.ports import free_address
 from fakes.store import rows
 
 TWO_PHASE = {"ack_mode": "two_phase"}

@@ -24,6 +24,7 @@ import structlog
 from fakes.hospital import an_order
 from fakes.hospital_source import merging, ordering
 from fakes.operated_site import OperatedSite, operated_site
+from fakes.ports import free_port
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, command_of, leaves, shown, variants, words_of
 from fakes.typed_commands import GOLDEN, REGISTERED, typed
 from fakes.walks import WALKED
@@ -204,11 +205,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.full

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from fakes.ports import free_port
 from fakes.walks import PORTS, WALKS, Walk, walked
 
 pytestmark = pytest.mark.full
@@ -16,9 +15,7 @@ pytestmark = pytest.mark.full
 @pytest.fixture
 def ports() -> dict[str, str]:
     """Return a free port for each port that the documents name."""
-    with ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
-        return {port: str(one.getsockname()[1]) for port, one in zip(PORTS, free, strict=True)}
+    return {port: str(free_port()) for port in PORTS}
 
 
 @pytest.mark.timeout(600)  # a loaded machine starts a dozen processes slowly

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway.mllp.framing import Decoder, Frame, encode
 from mappings.hl7v2.ack import Ack, parse
-
-
-def free_address() -> tuple[str, int]:
-    """Return an address of this machine without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return "127.0.0.1", int(listener.getsockname()[1])
 
 
 def ack(control_id: str = "ID1", code: str = "AA", *, asks: str = "AL", error: str = "") -> bytes:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+
+from fakes.ports import free_port
 
 _CLUSTER = ("-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
 _SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "max_connections=200", "unix_socket_directories=")
@@ -65,8 +66,3 @@ def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None or time.monotonic() > until:
             raise RuntimeError("PostgreSQL did not start")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

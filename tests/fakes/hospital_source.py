@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fakes.bringing import free_address
 from fakes.hospital import AUTHORITIES, CITY
+from fakes.ports import free_address
 from fakes.store import rows
 
 from gateway.ingest.orders.apply_loop import Applying

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes.bringing import free_address
 from fakes.fed import assert_all_arrived, bodies, fed, ids
+from fakes.ports import free_address
 from fakes.store import rows
 
 from gateway.feed.deliver import circuit_breaker

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.bringing import bringing, free_address
+from fakes.bringing import bringing
 from fakes.er7_reader import field
 from fakes.feed_site import destination
 from fakes.gateway_process import FAST, environment, ran, site_file, started
 from fakes.hospital_source import ordering
+from fakes.ports import free_address
 
 from gateway.feed.deliver.journal_file import account_of
 from gateway.runtime import clock

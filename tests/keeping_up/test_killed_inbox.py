@@ -15,9 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fakes.bringing import bringing, free_address
+from fakes.bringing import bringing
 from fakes.gateway_process import ROOT, environment, site_file, started
 from fakes.hospital_source import ordering
+from fakes.ports import free_address
 from fakes.scale import EITHER_STORE, ORDER_KILLS
 from fakes.store import rows
 

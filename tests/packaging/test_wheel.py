@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fakes.ports import free_port
 
 from gateway.sandbox.people import FACILITIES, SandboxFacility
 from mappings.hl7v2.received import Received, read
@@ -124,11 +125,6 @@ def test_pipx_runs_the_wheel(release: Path, tmp_path: Path) -> None:
     pip = f"--pip-args=-c {release / 'constraints.txt'}"
     said = built("tools/bin/pipx", "run", pip, "--spec", str(wheel), "autoscribe-gateway", "version", cwd=tmp_path)
     assert said.strip() == wheel.name.split("-")[1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def until(what: Callable[[], bool], why: str) -> None:

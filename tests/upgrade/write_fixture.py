@@ -23,9 +23,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
-from fakes.cluster import binaries, cluster, free_port
+from fakes.cluster import binaries, cluster
 from fakes.gateway_process import ROOT, SITE_KEY, site_file
 from fakes.old_release import PORTS, STORES, WEBHOOK_KEY, Json, OldRelease, postgres_text, query, sqlite_text
+from fakes.ports import free_port
 
 from gateway.runtime import clock
 from gateway.runtime.command_words import SANDBOX_API_KEY

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from conformance.corpus import NASTY
 from conformance.outside import java, node
 from conformance.outside_parsers import WAIVERS, Waiver
 from conformance.reading import WANTED
+from fakes.ports import free_port
 
 HERE = Path(__file__).parent
 Ability = Literal["second message on a connection", "message before the last is answered"]
@@ -109,9 +109,7 @@ class Receiving:
     """A server on a port of its own that can be stopped and started again; what it reads is kept in a folder."""
 
     def __init__(self, server: Server, folder: Path, settings: dict[str, Any] | None = None) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         told = server.settings if settings is None else settings
         self._command = server.command(str(self.port), json.dumps(told), json.dumps(WANTED))
         self._folder = folder

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import ssl
 from contextlib import asynccontextmanager
 
 import pytest
 import trustme
 from fakes.assertions import jwks
+from fakes.ports import free_port
 
 from gateway.auth.key_set import MOST_BYTES
 from gateway.auth.key_set_fetch import KeySetFetch, KeySetUnreachable, is_public, resolved, url_fault
@@ -119,9 +119,7 @@ async def test_a_certificate_of_another_name_or_of_nobody_is_refused():
 
 
 async def test_nobody_who_listens_is_no_answer():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert await reason(fetch(), f"https://localhost:{port}/") == "no-answer"
+    assert await reason(fetch(), f"https://localhost:{free_port()}/") == "no-answer"
     assert await reason(fetch(), "https://name.invalid/") == "no-answer"
     assert await reason(KeySetFetch(), "https://no..name/") == "no-answer"
 

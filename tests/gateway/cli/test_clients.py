@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import socket
 
 import pytest
 import structlog
@@ -17,6 +16,7 @@ from fakes.assertions import jwks, public_jwk
 from fakes.commanded import Site
 from fakes.gateway_process import environment, site_file
 from fakes.planted import WORD
+from fakes.ports import free_port
 
 SCOPES = ("--scope", "system/DiagnosticReport.rs", "--scope", "system/Patient.read")
 AUDIT = "SELECT verb, argument, reason FROM audit ORDER BY number"
@@ -263,8 +263,7 @@ async def test_a_key_url_that_no_service_would_follow_is_refused(site, url, said
 
 
 async def test_a_key_url_that_does_not_answer_now_is_taken_with_a_note(site):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"https://127.0.0.1:{taken.getsockname()[1]}/jwks"
+    url = f"https://127.0.0.1:{free_port()}/jwks"
     command = ("clients", "add", "City EHR", *SCOPES, "--jwks-url", url)
     code, _, err = await site.run(*command, GATEWAY_AUTH__ALLOW_PRIVATE_JWKS="true")
     assert code == 0

@@ -8,6 +8,7 @@ import struct
 import threading
 
 import pytest
+from fakes.ports import free_port
 from hl7apy.mllp import AbstractHandler, MLLPServer
 
 from gateway.mllp import peer as peer_module
@@ -106,8 +107,7 @@ async def test_a_message_is_sent_and_its_acknowledgement_comes_back():
 
 
 async def test_a_refused_connection_is_connect_failed_and_says_so():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     with pytest.raises(ConnectFailed, match=f"127.0.0.1:{port}: connect-failed, Connection refused"):
         await Connection.open(Endpoint("127.0.0.1", port))
 

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trustme
-from fakes.bringing import ack, bringing, free_address
+from fakes.bringing import ack, bringing
+from fakes.ports import free_address
 from structlog.testing import capture_logs
 
 from gateway.mllp import listener

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import ssl
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from fakes.ports import free_port
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
@@ -57,11 +57,6 @@ class Box:
         ]
 
 
-def free_port():
-    with socket.create_server(("localhost", 0)) as listening:
-        return listening.getsockname()[1]
-
-
 def context(ca):
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ca.issue_cert("localhost").configure_cert(made)
@@ -79,7 +74,7 @@ def smtp(tmp_path):
         box = Box()
         given = {"tls_context": context(ca), "require_starttls": True} if offers_tls else {}
         given |= {"authenticator": box.authenticated, "auth_required": True} if "mail_user" in settings else {}
-        server = Controller(box, hostname="localhost", port=(port := free_port()), **given)
+        server = Controller(box, hostname="localhost", port=(port := free_port("localhost")), **given)
         await asyncio.to_thread(server.start)
         try:
             yield (

@@ -13,9 +13,10 @@ from ipaddress import ip_network
 import pytest
 import trustme
 from fakes.breakers import breaker
-from fakes.bringing import ack, bringing, free_address
+from fakes.bringing import ack, bringing
 from fakes.fed import destination
 from fakes.lanes import Scene, new
+from fakes.ports import free_address
 from fakes.store import rows
 from structlog.testing import capture_logs
 
