@@ -7,6 +7,7 @@ Proved by tests/gateway/cli/test_rehearse.py and tests/gateway/cli/test_compare_
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -38,21 +39,19 @@ def rehearse(
 ) -> None:
     """Send invented reports with MSH-11 T to a test system; print what should then stand in the EHR, to sign.
 
-    Exit 1 unless every message was accepted.
+    Exit 1 unless every message was accepted and, with --filed, found in the EHR as it was sent.
     """
     from gateway.cli.rehearsal_studies import invented_system, read_test_system, rehearsal_script, run_of
-    from gateway.feed.operator.arguments import needed_reason, wrong
+    from gateway.feed.operator.arguments import needed_reason
     from gateway.feed.operator.rehearsal import rehearse as send_rehearsal
     from gateway.feed.operator.rehearsal import rehearsed_at
     from gateway.runtime import clock
 
-    if filed:
-        problem = "this release cannot read the EHR back; nothing was sent"
-        raise wrong("--filed", problem, "Leave it out, look into the EHR, and sign the checklist by hand.")
     configuration, now = load(config), clock.now()
-    destination, run = rehearsed_at(configuration, name), run_of(now)
+    destination, run = rehearsed_at(configuration, name, is_read_back=filed), run_of(now)
     system = read_test_system(patients) if patients else invented_system(run)
     script = rehearsal_script(run, now, system, destination.site(configuration.site), destination)
+    script = replace(script, is_read_back=filed)
     _act_on_store(
         configuration,
         "receivers rehearse",

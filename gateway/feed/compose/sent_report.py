@@ -7,6 +7,7 @@ Proved by tests/gateway/feed/read_back/test_compare.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -33,7 +34,7 @@ class SentReport:
     `numbers` are the patient's, each with its FHIR system (empty if unknown), best first. `others` are further numbers
     of the order: placer and accession. `status` is final, corrected, appended, preliminary, `WITHDRAWN`, or empty if it
     is not compared. `text` is all of it. `since` is the first day on which the EHR may show it. `is_whole`: no earlier
-    text under the same number still stands.
+    text under the same number still stands. `orders` is how many orders of its message have its filler number.
     """
 
     numbers: tuple[tuple[str, str], ...] = field(repr=False)
@@ -46,6 +47,7 @@ class SentReport:
     person: Person = field(default=Person(), repr=False)
     since: date | None = None
     is_whole: bool = True
+    orders: int = 1
 
 
 def sent_reports(body: bytes, systems: Mapping[str, str], is_whole: bool) -> list[SentReport]:
@@ -62,7 +64,9 @@ def sent_reports(body: bytes, systems: Mapping[str, str], is_whole: bool) -> lis
     if pid is None:
         return []
     patient = SentReport(reader.numbers(pid, systems), "", person=reader.person(pid), is_whole=is_whole)
-    return [reader.report(patient, obr, observations) for obr, observations in _groups(message.segments)]
+    reports = [reader.report(patient, obr, observations) for obr, observations in _groups(message.segments)]
+    orders = Counter(one.filler for one in reports)
+    return [replace(one, orders=orders[one.filler]) for one in reports]
 
 
 def _groups(segments: Sequence[Segment]) -> Iterator[tuple[Segment, list[Segment]]]:

@@ -2,7 +2,8 @@
 
 HL7 v2.5.1 §2.15.9.11 (MSH-11 `T`, training), decisions D13, D19, D21, D32. The messages are composed by the feed's own
 code, by the profile of the destination, and go over its link. Nothing of them enters the ledger: they have an MSH-10
-and filler order numbers that say REHEARSAL. They are refused while the feed could send to the destination.
+and filler order numbers that say REHEARSAL. They are refused while the feed could send to the destination. If asked to,
+the gateway ticks the checklist by reading the EHR back (decision D49).
 Proved by tests/gateway/cli/test_rehearse.py.
 """
 
@@ -15,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
+from gateway.feed.compose.sent_report import WITHDRAWN, SentReport, sent_reports
 from gateway.feed.deliver.channel import Channel, channel
 from gateway.feed.deliver.outcome import ruling_on
 from gateway.feed.operator.arguments import (
@@ -27,17 +29,20 @@ from gateway.feed.operator.arguments import (
     wrong,
 )
 from gateway.feed.payload import Acknowledgement, PrintedField, StudyRound
+from gateway.feed.read_back.compare import Finding
+from gateway.feed.read_back.ehr import EhrClient
+from gateway.feed.read_back.filed_reports import read_back, systems_of
 from gateway.mllp.permit import Permit
 from gateway.routing import Destination
 from gateway.runtime import clock
-from gateway.runtime.errors import FeedError
+from gateway.runtime.errors import EhrUnavailable, FeedError
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.database.facts import noted
 from gateway.store.database.kept import Kept
 from gateway.store.feed.leases import lease_standings
 from gateway.store.feed.ledger import SentState, stock
-from gateway.store.feed.messages import Head
+from gateway.store.feed.messages import FOUND, NOT_CHECKABLE, Head
 from gateway.store.feed.moves import MOVED, RELEASED
 from gateway.store.feed.outbox import NewMessage, WaitingRow
 from mappings.life.changes import Known, changes
@@ -52,8 +57,9 @@ _STATUS: Final = {
     "P": "preliminary",
     "R": "preliminary",
 }
-_WITHDRAWN: Final = "withdrawn"
-_TAKES_BACK: Final = frozenset({"withdrawn", MOVED})
+_TAKES_BACK: Final = frozenset({WITHDRAWN, MOVED})
+_PATIENCE: Final = 120.0  # seconds in which an EHR should have filed what it acknowledged
+_BETWEEN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,15 @@ class ScriptStep:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Steps of a rehearsal; `run` names it in MSH-10, numbers and texts, `at` is the time of its messages."""
+    """Steps of a rehearsal; `run` names it in MSH-10, numbers and texts, `at` is the time of its messages.
+
+    `is_read_back`: after each message the EHR is read back, before the next is sent.
+    """
 
     run: str
     at: datetime
     steps: tuple[ScriptStep, ...]
+    is_read_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,8 @@ class ChecklistItem:
 class RehearsedMessage:
     """Message of a step; `answer` is the acknowledgement's code, or why there is none, `is_accepted` what it means.
 
-    `body` are its bytes before it is sent; without any it is not sent.
+    Without a `body` it is not sent. `filed` is what the EHR shows for each item, if it was read back. `is_whole`: no
+    earlier text under its numbers still stands.
     """
 
     step: int
@@ -115,7 +126,17 @@ class RehearsedMessage:
     items: tuple[ChecklistItem, ...] = ()
     answer: str = ""
     is_accepted: bool = False
+    filed: tuple[str, ...] = ()
+    is_whole: bool = field(default=True, metadata=LEFT_OUT)
     body: bytes | None = field(default=None, repr=False, metadata=LEFT_OUT)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the answer, and the items: an item is ticked if the EHR shows all of it that can be compared."""
+        yield f"   {self.control_id or 'no message'}: {self.answer}"
+        for item, shown in zip(self.items, self.filed or [""] * len(self.items), strict=True):
+            yield f"   [{'x' if shown == FOUND else ' '}] {item}"
+            if shown:
+                yield f"       EHR: {shown}{'; look at its PDF yourself' if item.has_pdf else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +151,8 @@ class Rehearsed(CommandAnswer):
 
     @property
     def exit_code(self) -> int:
-        """1 unless the receiver accepted every message."""
-        return int(not all(one.is_accepted for one in self.messages))
+        """1 unless the receiver accepted every message, and the EHR shows each as it was sent, if it was read back."""
+        return int(not all(one.is_accepted and {*one.filed} <= {FOUND} for one in self.messages))
 
     def lines(self) -> Iterator[str]:
         """Yield the checklist."""
@@ -143,11 +164,12 @@ class Rehearsed(CommandAnswer):
                 step = one.step
                 yield ""
                 yield f"{step}. {one.title}"
-            yield f"   {one.control_id or 'no message'}: {one.answer}"
-            yield from (f"   [ ] {item}" for item in one.items)
+            yield from one.lines()
         accepted = sum(one.is_accepted for one in self.messages)
         yield ""
         yield f"{accepted} of {len(self.messages)} messages accepted"
+        if shown := [each for one in self.messages for each in one.filed]:
+            yield f"{shown.count(FOUND)} of {len(shown)} items stand in the EHR as they were sent"
         yield "Checked in the EHR by: ______________________________  Date: ____________________"
 
 
@@ -159,10 +181,10 @@ async def rehearse(
     After a message without a usable answer nothing more is sent. The act is noted before the first message.
 
     Raises:
-        ConfigError: no such destination, no reason, or MSH-11 would not be `T`.
+        ConfigError: no such destination, no EHR to read back, no reason, or MSH-11 would not be `T`.
         StoreUnavailable: the store cannot be reached.
     """
-    destination, site = rehearsed_at(configuration, name), configuration.site
+    destination, site = rehearsed_at(configuration, name, is_read_back=script.is_read_back), configuration.site
     messages = list(composed(script, destination.site(site), destination))
     if not any(one.body for one in messages):
         return RefusedCommand((f"nothing could be sent to {name}: {messages[0].answer}",))
@@ -170,24 +192,67 @@ async def rehearse(
         return RefusedCommand((why, "Nothing was sent."))
     await engine.do(partial(noted, "receivers-rehearse", name, needed_reason(reason), micros(script.at)))
     link = channel(destination, HL7V2, _ignore_late, Permit())
+    chart = _Chart(EhrClient(destination.ehr), systems_of(site)) if script.is_read_back and destination.ehr else None
     try:
-        sent = [one async for one in _sent(engine, destination, link, messages)]
+        sent = [
+            replace(one, filed=await chart.shows(one)) if chart and one.is_accepted else one
+            async for one in _sent(engine, destination, link, messages)
+        ]
     finally:
         await link.close()
+        if chart:
+            await chart.close()
     return Rehearsed(name, script.run, script.at, reason, tuple(sent))
 
 
-def rehearsed_at(configuration: Configuration, name: str) -> Destination:
+def rehearsed_at(configuration: Configuration, name: str, *, is_read_back: bool = False) -> Destination:
     """Find a destination to rehearse with.
 
     Raises:
-        ConfigError: there is none of that name, or these are production settings.
+        ConfigError: there is none of that name, it has no EHR to read back, or these are production settings.
     """
     destination, given = destination_named(configuration, name, enabled=False), configuration.site.processing_id
     if given != TRAINING:
         problem = f"{given}: a rehearsal only goes to a test system, by settings whose messages say so in MSH-11"
         raise wrong("mapping.processing_id", problem, 'Use the settings of the test system, with processing_id = "T".')
+    if is_read_back and destination.ehr is None:
+        raise wrong("--filed", f"the EHR of {name} cannot be read back", "Set ehr_url, or sign the checklist by hand.")
     return destination
+
+
+class _Chart:
+    """What the EHR shows of the messages that it acknowledged."""
+
+    def __init__(self, ehr: EhrClient, systems: Mapping[str, str]) -> None:
+        self._ehr, self._systems = ehr, systems
+        self._sent: list[SentReport] = []
+        self._unavailable: Finding | None = None
+
+    async def close(self) -> None:
+        """Close the connections to the EHR."""
+        await self._ehr.close()
+
+    async def shows(self, message: RehearsedMessage) -> tuple[str, ...]:
+        """Return the fate of each order in a message, and codes of what differs; `found` if nothing does."""
+        reports = sent_reports(message.body or b"", self._systems, message.is_whole)
+        found = [await self._looked_up(one) for one in reports]
+        self._sent += reports
+        return tuple(f"{one.fate} {one.detail}".rstrip() for one in found)
+
+    async def _looked_up(self, report: SentReport) -> Finding:
+        """Look a report up until it is found or patience ends; an EHR that gave no answer in that time is left."""
+        earlier = [one.text for one in self._sent if one.filler == report.filler and one.status != WITHDRAWN]
+        until = clock.monotonic() + _PATIENCE
+        while self._unavailable is None:
+            is_last = clock.monotonic() >= until
+            try:
+                found = await read_back(self._ehr, report, earlier)
+                if found.fate == FOUND or is_last:
+                    return found
+            except EhrUnavailable as error:
+                self._unavailable = Finding(NOT_CHECKABLE, error.reason) if is_last else None
+            await clock.sleep(_BETWEEN)
+        return self._unavailable
 
 
 def _ignore_late(_: Acknowledgement, __: str) -> None:
@@ -215,17 +280,17 @@ async def _sent(
     for number, one in enumerate(messages, 1):
         stopped = stopped or await _why_not(engine, destination)
         if stopped or not one.body:
-            yield replace(one, answer=f"not sent: {stopped or one.answer}", body=None)
+            yield replace(one, answer=f"not sent: {stopped or one.answer}")
             continue
         try:
             answer = await link.exchange(_head(number, one.control_id, one.body))
         except FeedError as error:
             stopped = "the message before has no usable answer"
-            yield replace(one, answer=error.code, body=None)
+            yield replace(one, answer=error.code)
             continue
         ruling = ruling_on(answer, destination) if answer else None
         code = ruling.code if ruling else "taken, without an acknowledgement"
-        yield replace(one, answer=code, is_accepted=ruling is None or ruling.meaning == "delivered", body=None)
+        yield replace(one, answer=code, is_accepted=ruling is None or ruling.meaning == "delivered")
         await clock.sleep(max(destination.gap, 1 / rate if rate else 0.0))
 
 
@@ -253,7 +318,8 @@ def composed(script: Script, site: Site, destination: Destination) -> Iterator[R
                 continue
             control_id = f"REHEARSAL{script.run}{count:03d}"
             body = HL7V2.resent(message.body, control_id)
-            yield RehearsedMessage(number, step.title, control_id, life.items(message), body=body)
+            items = life.items(message)
+            yield RehearsedMessage(number, step.title, control_id, items, is_whole=message.is_whole, body=body)
 
 
 def composed_bytes(script: Script, site: Site, destination: Destination) -> Iterator[bytes]:
@@ -334,7 +400,7 @@ class _Life:
             stands = tuple(dict.fromkeys(() if is_back else said if message.is_whole else (*stood, *said)))
             self._standing[patient, number, accession] = stands
             gone = tuple(line for line in stood if line not in stands)
-            status, is_critical = _WITHDRAWN if is_back else status, message.is_critical and not is_back
+            status, is_critical = WITHDRAWN if is_back else status, message.is_critical and not is_back
             items.append(ChecklistItem(patient, accession, number, status, stands, gone, is_critical, has_pdf))
         return tuple(items)
 

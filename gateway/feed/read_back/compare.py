@@ -180,7 +180,9 @@ def judged(sent: SentReport, shown: Sequence[ShownReport], earlier: Sequence[str
     `earlier` are the texts sent before under the same number.
     """
     by_filler = [one for one in shown if sent.filler and sent.filler in one.identifiers]
-    own = by_filler or [one for one in shown if not one.identifiers.isdisjoint(sent.others)]
+    named = [one for one in shown if not one.identifiers.isdisjoint(sent.others)]
+    is_apart = sent.orders > 1 and any(one in named for one in by_filler)  # each of its orders is filed by itself
+    own = [one for one in by_filler if one in named] if is_apart else by_filler or named
     standing = [one for one in own if one.status not in _GONE]
     text = squeezed(sent.text)
     if sent.status == WITHDRAWN:
@@ -191,7 +193,7 @@ def judged(sent: SentReport, shown: Sequence[ShownReport], earlier: Sequence[str
         return Finding("differs", "identifiers") if is_unnamed else None
     if not standing:
         return Finding("differs", "status")
-    if len(by_filler) > 1 and len(standing) > 1:
+    if by_filler and len(standing) > (1 if is_apart else sent.orders):
         return Finding("differs", "twice")
     older = [squeezed(one) for one in earlier]
     findings = [_compared(sent, text, one, [each for each in older if each and each != text]) for one in standing]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,18 +15,24 @@ import hl7
 import pytest
 from fakes.commanded import Open, Site, sites
 from fakes.destination import Destination as Ehr
+from fakes.ehr import Charts, bridged
+from fakes.ehr import ehr as read_back_ehr
 from fakes.er7_reader import all_of, field
 from fakes.feed_site import destination
 from hl7.mllp import start_hl7_server
 from hl7apy.parser import parse_message
+from starlette.responses import Response
 
 from gateway.cli.rehearsal_studies import invented_system, rehearsal_script, run_of
 from gateway.feed.operator.rehearsal import RehearsedMessage, composed
 from gateway.routing import Destination, Folder
+from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.receiver import MllpReceiver
+from gateway.settings import load
 from gateway.store.feed.leases import Leases
 from mappings.hl7v2.judge import judge_message
 from mappings.profile import RECEIVERS, Receiver, parse_site, receiver
+from mappings.profile import Site as MappingSite
 
 AT = datetime(2026, 3, 3, 15, tzinfo=UTC)
 REASON = ("--reason", "Ann, before going live")
@@ -210,11 +217,89 @@ async def test_after_a_message_without_an_answer_nothing_more_is_sent(opened):
     assert out.count("not sent: the message before has no usable answer") == 10
 
 
-async def test_the_checklist_cannot_be_ticked_by_itself_yet(opened):
+async def test_without_an_ehr_to_read_back_nothing_is_sent_that_should_be_ticked(opened):
     async with ehr_counting() as ehr, opened(ehr.port) as here:
         code, out, err = await rehearsed(here, "--filed")
         assert (code, out, ehr.total) == (2, "", 0)
-        assert "--filed: this release cannot read the EHR back; nothing was sent" in err
+        assert "--filed: the EHR of ehr cannot be read back" in err
+
+
+@dataclass
+class ChartedEhr:
+    """A receiver whose EHR files each message, after a while, unless its number in the rehearsal is one of `lost`."""
+
+    charts: Charts
+    lost: frozenset[int] = frozenset()
+    total: int = 0
+    site: MappingSite | None = None
+
+    def got(self, message: ReceivedMessage) -> None:
+        self.total += 1
+        if self.total not in self.lost:
+            asyncio.get_running_loop().call_later(0.1, self.file, message.payload)
+
+    def file(self, payload: bytes) -> None:
+        for order in messages_of_each_order(payload):
+            filing = self.charts.file(bridged(order, self.site))
+            with pytest.raises(StopIteration):
+                filing.send(None)
+
+
+@pytest.fixture
+def charted(opened, tmp_path, monkeypatch):
+    """Open a site whose destination is read back from charts; `lost` are messages that the EHR does not file."""
+    monkeypatch.setattr("gateway.feed.operator.rehearsal._PATIENCE", 1.0)
+    monkeypatch.setattr("gateway.feed.operator.rehearsal._BETWEEN", 0.1)
+
+    @asynccontextmanager
+    async def with_charts(*lost: int):
+        charts = Charts()
+        async with read_back_ehr(tmp_path, charts.search) as (stand_in, settings):
+            filed = ChartedEhr(charts, lost=frozenset(lost))
+            keys = {
+                "ehr_url": settings.url,
+                "ehr_token_url": settings.token_url,
+                "ehr_client_id": settings.client_id,
+                "ehr_key_file": str(settings.key_file),
+            }
+            more = {key: f'"{value}"' for key, value in keys.items()} | {"ehr_requests_per_hour": "100000"}
+            async with MllpReceiver(port=0, on_message=filed.got) as listening, opened(listening.port, **more) as here:
+                filed.site = load(here.folder / "gateway.toml").site
+                yield here, stand_in, filed
+
+    return with_charts
+
+
+async def test_the_checklist_is_ticked_by_what_the_ehr_shows(charted):
+    async with charted() as (here, stand_in, _):
+        code, out, _ = await rehearsed(here, "--filed")
+    items = [line for line in out.splitlines() if line.startswith("   [")]
+    assert (code, stand_in.refused) == (0, [])
+    assert all(one.startswith("   [x]") for one in items)
+    assert out.count("EHR: found") == len(items) >= 11
+    assert f"{len(items)} of {len(items)} items stand in the EHR as they were sent" in out
+
+
+async def test_what_the_ehr_does_not_file_stays_unticked_and_says_so(charted):
+    """It does not file the second addendum, nor the withdrawal of the report of two orders."""
+    async with charted(3, 8) as (here, _, _):
+        code, out, _ = await rehearsed(here, "--filed", "--json")
+    filed = [one["filed"] for one in json.loads(out)["messages"]]
+    assert code == 1
+    assert filed == [["found"]] * 2 + [["older version"]] + [["found"]] * 3 + [
+        ["found", "found"],
+        ["differs not-withdrawn", "differs not-withdrawn"],
+        *[["found"]] * 3,
+    ]
+
+
+async def test_an_ehr_that_gives_no_answer_is_not_called_empty_and_is_left_alone(charted):
+    async with charted() as (here, stand_in, filed):
+        stand_in.spoils = lambda kind: Response(status_code=503) if kind == "DiagnosticReport" else None
+        code, out, _ = await rehearsed(here, "--filed", "--json")
+    shown = [one for message in json.loads(out)["messages"] for one in message["filed"]]
+    assert (code, filed.total, set(shown)) == (1, 11, {"not checkable status-503"})
+    assert stand_in.requests["DiagnosticReport"] < 15
 
 
 async def test_patients_and_orders_of_the_test_system_are_used(opened):

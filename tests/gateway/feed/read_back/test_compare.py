@@ -164,6 +164,18 @@ def test_two_reports_under_one_number_differ():
     assert told(shown(), shown(status="cancelled")) == ("found", "")
 
 
+def test_two_orders_under_one_number_are_filed_together_or_each_by_itself_but_not_twice():
+    first = replace(SENT, orders=2)
+    second = replace(first, others=("P2", "A2"), accession="A2")
+    with_number = [shown(identifier=[{"value": "F1"}, {"value": one}]) for one in ("A1", "A2")]
+    for filed in (with_number, [shown(), shown()], [shown()]):
+        assert told(*filed, sent=first) == told(*filed, sent=second) == ("found", "")
+    doubled = [*with_number, with_number[0]]
+    assert told(*doubled, sent=first) == ("differs", "twice")
+    assert told(*doubled, sent=second) == ("found", "")
+    assert told(shown(), shown(), shown(), sent=first) == ("differs", "twice")
+
+
 def test_of_several_reports_under_one_accession_number_the_one_that_fits_counts():
     sister = shown(identifier=[{"value": "A1"}], presentedForm=[form("Knee.")])
     own = shown(identifier=[{"value": "A1"}])
