@@ -134,6 +134,7 @@ NOT_RUN: Mapping[str, str] = {
     r"date --iso-8601": "writes into a folder of the machine",
     r"cd /var/lib": "is a folder of the machine",
     r"df ": "names a folder of the machine",
+    r"smart-fetch ": "tests/clients/test_exported.py runs it, and the query below it",
     r"sqlite3 ": "tests/faults/test_restore_faults.py copies the database by the same backup of SQLite",
     r"rm -f gateway\.db": "tests/faults/test_restore_faults.py removes and copies the same files",
     r"cp copy\.db": "tests/faults/test_restore_faults.py removes and copies the same files",
