@@ -20,6 +20,7 @@ from gateway.cli import main
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
+from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 
 STUDIES = 24
@@ -48,9 +49,10 @@ class Site:
         return self.folder / "gateway.db"
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[Sqlite]:
+    async def store(self) -> AsyncIterator[Sqlite | Postgres]:
         """Open the database between two commands."""
-        engine = Sqlite(self.database)
+        url = self.env["GATEWAY_DATABASE_URL"]
+        engine = Postgres(url) if url.startswith("postgresql:") else Sqlite(self.database)
         async with engine.opened():
             yield engine
 
@@ -69,8 +71,8 @@ Open = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @contextmanager
-def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
-    """Open a site with a sandbox that has these faults; restore logging afterwards."""
+def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str = "") -> Iterator[Open]:
+    """Open a site with a sandbox that has these faults; restore logging afterwards. Without a `url` it has SQLite."""
     root, before = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers, root.level
 
@@ -80,8 +82,8 @@ def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
             options = SandboxOptions(port=listener.getsockname()[1], studies=STUDIES, faults=faults)
             sandbox, account = open_sandbox(options)
             async with running(sandbox, listener):
-                url = f"sqlite:///{tmp_path / 'gateway.db'}"
-                env = environment(options.base_url, url, site_file(tmp_path))
+                database = url or f"sqlite:///{tmp_path / 'gateway.db'}"
+                env = environment(options.base_url, database, site_file(tmp_path))
                 own = {name: value for name, value in env.items() if os.environ.get(name) != value}
                 yield Site(account, own, tmp_path, capsys)
 

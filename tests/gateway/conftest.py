@@ -18,12 +18,13 @@ OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
 
 
 @pytest.fixture
-def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFeed]:
+def site(request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFeed]:
     """Return a function that opens a site with a destination `ehr`, whose receiver answers as told.
 
-    Further keywords become keys of the destination.
+    Further keywords become keys of the destination. Its database is SQLite, unless it is parametrized otherwise.
     """
-    with sites(tmp_path, capsys) as opened:
+    is_sqlite = getattr(request, "param", "sqlite") == "sqlite"
+    with sites(tmp_path, capsys, "" if is_sqlite else request.getfixturevalue("postgres_database")) as opened:
 
         @asynccontextmanager
         async def with_feed(ack: str = "aa", *, faults: tuple[str, ...] = (), **more: str) -> AsyncIterator[FeedSite]:

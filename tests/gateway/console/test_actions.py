@@ -210,6 +210,7 @@ async def said_by(here, scene):
     return [one.strip() for one in lines if not one.startswith("nothing is ")]
 
 
+@pytest.mark.parametrize("site", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("scene", SCENES, ids=lambda one: one.__name__)
 async def test_an_action_is_shown_needs_a_reason_and_is_done_and_noted_as_its_command(site, scene):
     async with site() as here:
