@@ -58,7 +58,9 @@ def image() -> Iterator[Path]:
                 copy(arguments, build)
             elif step == "RUN":
                 command = arguments.replace(INSTALLED, str(folder / "opt"))
-                result = subprocess.run(["sh", "-euc", command], cwd=build, capture_output=True, text=True, check=False)
+                env = {**os.environ, "PIP_NO_COMPILE": "1"}
+                shell = ["sh", "-euc", command]
+                result = subprocess.run(shell, cwd=build, env=env, capture_output=True, text=True, check=False)
                 if result.returncode and re.search(
                     r"NewConnectionError|Temporary failure in name resolution", result.stderr
                 ):

@@ -221,7 +221,7 @@ def rehearsed_at(configuration: Configuration, name: str, *, is_read_back: bool 
 
 
 class _Chart:
-    """What the EHR shows of the messages that it acknowledged."""
+    """Reader of what the EHR shows of the messages that it acknowledged."""
 
     def __init__(self, ehr: EhrClient, systems: Mapping[str, str]) -> None:
         self._ehr, self._systems = ehr, systems
