@@ -126,7 +126,7 @@ NOT_RUN: Mapping[str, str] = {
     r"useradd ": "makes a user of the machine",
     r"chmod ": "changes a file of the machine",
     r"asg\(\) ": "runs commands as the user of the service, with the secrets of the machine",
-    r"python3 -m venv /opt": "installs into the machine; tests/packaging/test_wheel.py does the same in a folder",
+    r"python3 -m venv /opt": "installs into the machine; pipx does so in a folder of tests/packaging/test_wheel.py",
     r"(?:/opt/autoscribe-gateway/bin/python -m )?pip install ": "installs into the machine, from a package index",
     r"journalctl ": "reads the journal of systemd, which holds the log of the service",
     r"kubectl ": "needs a cluster; tests/docs/test_deployment.py holds the manifests against its schemas",

@@ -232,17 +232,17 @@ class ChartedEhr:
     lost: frozenset[int] = frozenset()
     total: int = 0
     site: MappingSite | None = None
+    filing: tuple[asyncio.Task[None], ...] = ()
 
     def got(self, message: ReceivedMessage) -> None:
         self.total += 1
         if self.total not in self.lost:
-            asyncio.get_running_loop().call_later(0.1, self.file, message.payload)
+            self.filing = (*self.filing, asyncio.create_task(self.file(message.payload)))
 
-    def file(self, payload: bytes) -> None:
+    async def file(self, payload: bytes) -> None:
+        await asyncio.sleep(0.1)
         for order in messages_of_each_order(payload):
-            filing = self.charts.file(bridged(order, self.site))
-            with pytest.raises(StopIteration):
-                filing.send(None)
+            await self.charts.file(bridged(order, self.site))
 
 
 @pytest.fixture
