@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from gateway.mllp.framing import Decoder, Event, Frame
 from gateway.mllp.peer import reason
@@ -119,7 +119,7 @@ class MllpReceiver:
     _inbox: ReceiverInbox = field(default_factory=ReceiverInbox, init=False, repr=False)
     _folder: SandboxFolder | None = field(default=None, init=False, repr=False)
     _server: asyncio.Server | None = field(default=None, init=False, repr=False)
-    _clients: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
+    _clients: dict[asyncio.Task[None], RawConnection] = field(default_factory=dict, init=False, repr=False)
     _desk: ReceiverState = field(init=False, repr=False)
     _told: tuple[str | Manner | MannerPlan, MannerPlan] | None = field(default=None, init=False, repr=False)
 
@@ -168,23 +168,21 @@ class MllpReceiver:
         if self._server is None:
             return
         self._server.close()
-        clients = tuple(self._clients)
+        clients = dict(self._clients)
         for client in clients:
             client.cancel()
-        await asyncio.gather(*clients)
+        await asyncio.gather(*clients, return_exceptions=True)
+        for line in clients.values():
+            line.abort()
         await self._desk.late.stop()
         await self._server.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._clients.add(task)
-        task.add_done_callback(self._clients.discard)
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection, known from its first moment: a task that is cancelled before it begins closes nothing."""
         line = RawConnection(reader, writer)
-        try:
-            await self._attend(line)
-        except asyncio.CancelledError:
-            # Only leaving the receiver cancels. Do not re-raise: asyncio's server reports a cancelled task as an error.
-            line.abort()
+        task = asyncio.create_task(self._attend(line))
+        self._clients[task] = line
+        task.add_done_callback(self._clients.pop)
 
     async def _attend(self, line: RawConnection) -> None:
         try:

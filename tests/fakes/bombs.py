@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 
+from fakes.listening import listening
+
 DECODED = 64 * 2**20
 _PART = 16_384
 MOST = 2**20  # bytes of memory that reading any answer may take
@@ -54,8 +56,7 @@ async def bombing(status: str = "200 OK", head: str = "", body: bytes | None = N
     packed = bomb() if body is None else body
     lines = [f"HTTP/1.1 {status}", head or f"Content-Encoding: gzip, gzip\r\nContent-Length: {len(packed)}"]
     bomber = Bomber("\r\n".join(lines).encode(), packed)
-    async with await asyncio.start_server(bomber.answer, "127.0.0.1", 0) as server:
-        bomber.port = server.sockets[0].getsockname()[1]
+    async with listening(bomber.answer) as bomber.port:
         yield bomber
         await asyncio.wait_for(bomber.closed.wait(), 60)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fakes.listening import listening
 
 
 class Relay:
@@ -13,9 +14,7 @@ class Relay:
 
     def __init__(self, port: int) -> None:
         self._to, self.port = port, 0
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: AsyncExitStack | None = None
         self._flows = asyncio.Event()
         self._flows.set()
 
@@ -37,31 +36,27 @@ class Relay:
 
     async def mend(self) -> None:
         """Accept connections, always on the same port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._open = AsyncExitStack()
+        self.port = await self._open.enter_async_context(listening(self._accept, self.port))
 
     async def cut(self) -> None:
         """Break all connections, and refuse new ones."""
         self.thaw()
-        if self._server is not None:
-            self._server.close()
-            for writer in self._writers:
-                writer.transport.abort()
-            await asyncio.gather(*self._tasks)
-            await self._server.wait_closed()
-            self._server = None
+        if self._open is not None:
+            await self._open.aclose()
+            self._open = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind, onward = await asyncio.open_connection("127.0.0.1", self._to)
-        ways = [asyncio.create_task(self._pass(*way)) for way in ((reader, onward), (behind, writer))]
-        self._tasks.update(ways)
-        self._writers.update((writer, onward))
-        await asyncio.gather(*ways)
+        await asyncio.gather(self._pass(reader, onward), self._pass(behind, writer))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await reader.read(65536):
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.transport.abort()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from fakes.listening import listening
+
 
 @dataclass(frozen=True)
 class Request:
@@ -54,42 +56,30 @@ class ScriptedServer:
         self.requests: list[Request] = []
         self.open, self.most_open, self.connections = 0, 0, 0
         self.arrived = asyncio.Condition()
-        self._tls = tls
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def connected(self) -> int:
-        """Number of connections that are open now, with and without a request."""
-        return len(self._tasks)
+        self.connected = 0  # connections that are open now, with and without a request
+        self._listening = listening(self._accept, tls=tls)
+        self._scheme = "https" if tls else "http"
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listening.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listening.__aexit__(None, None, None)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+        self.connected += 1
         self.connections += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._answer_one(reader, writer):
                     pass
-        except asyncio.CancelledError:
-            pass
         finally:
-            self._tasks.discard(task)
+            self.connected -= 1
             writer.transport.abort()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -7,11 +7,13 @@ import json
 import re
 import shutil
 import ssl
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 import trustme
+from fakes.listening import listening
 
 from gateway.audit import forwarding, verification
 from gateway.audit.audit_entry import AuditEntry
@@ -37,20 +39,15 @@ class Receiver:
     """Syslog receiver over TLS that keeps what it gets."""
 
     def __init__(self, context):
-        self.context, self.got, self.port, self._server, self._writers = context, b"", 0, None, []
+        self.context, self.got, self.port, self._open = context, b"", 0, AsyncExitStack()
 
     async def open(self):
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, ssl=self.context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._open.enter_async_context(listening(self._take, self.port, self.context))
 
     async def close(self):
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
+        await self._open.aclose()
 
     async def _take(self, reader, writer):
-        self._writers.append(writer)
         while piece := await reader.read(65_536):
             self.got += piece
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 from fakes.assertions import jwks
+from fakes.listening import listening
 from fakes.ports import free_port
 
 from gateway.auth.key_set import MOST_BYTES
@@ -48,10 +49,8 @@ async def host(said, *, delay=0.0, endless=b""):
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1], requests
-        server.close()
+    async with listening(serve, tls=context) as port:
+        yield port, requests
 
 
 def fetch(**changes):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from fakes.listening import listening
 from pydantic import SecretStr
 
 from gateway.checks.online import count_seen, findings
@@ -165,8 +166,7 @@ async def test_destinations_that_can_be_connected_to_are_sent_nothing_and_not_na
         came.append(await reader.read())
         writer.close()
 
-    async with await asyncio.start_server(listen, "127.0.0.1", 0) as plain, MllpReceiver(port=0, tls=pki) as secure:
-        port = plain.sockets[0].getsockname()[1]
+    async with listening(listen) as port, MllpReceiver(port=0, tls=pki) as secure:
         tls = {"tls": True, "ca_file": "ca.pem", "client_cert": "client.pem", "server_name": "engine.example"}
         said = await unreached(
             tmp_path,
@@ -208,8 +208,7 @@ async def test_who_lets_nobody_in_is_named(tmp_path):
     async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(turn_away) as port:
         said = await unreached(tmp_path, to("closed", port=port))
         secure = await unreached(tmp_path, to("closed", port=port, tls=True))
     assert "closed by the peer; nothing was sent. Check whom the receiver lets in" in said["destination[0].host"]
@@ -222,6 +221,6 @@ async def test_where_no_tls_is_spoken_that_is_said(tmp_path):
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-        said = await unreached(tmp_path, to("plain", port=server.sockets[0].getsockname()[1], tls=True))
+    async with listening(speak) as port:
+        said = await unreached(tmp_path, to("plain", port=port, tls=True))
     assert "No TLS is spoken there" in said["destination[0].tls"]

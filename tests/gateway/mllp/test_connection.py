@@ -8,6 +8,7 @@ import struct
 import threading
 
 import pytest
+from fakes.listening import listening
 from fakes.ports import free_port
 from hl7apy.mllp import AbstractHandler, MLLPServer
 
@@ -26,27 +27,14 @@ ACK = b"MSH|^~\\&|EHR|HOSP|GW|SITE|20260105||ACK^R01^ACK|1|P|2.5.1\rMSA|AA|ID1\r
 @contextlib.asynccontextmanager
 async def peer(behaviour, **endpoint):
     """Run a receiver that behaves as the given coroutine function (reader, writer); yield its endpoint."""
-    tasks = set()
 
     async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await behaviour(reader, writer)
-            writer.close()
-        except asyncio.CancelledError:
-            writer.transport.abort()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await behaviour(reader, writer)
+        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], **{"ack_timeout": 20.0, **endpoint})
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks)
-        await server.wait_closed()
-        await asyncio.sleep(0)
+    async with listening(serve) as port:
+        yield Endpoint("127.0.0.1", port, **{"ack_timeout": 20.0, **endpoint})
 
 
 async def until_closed(reader):

@@ -6,6 +6,7 @@ import socket
 import ssl
 
 import pytest
+from fakes.listening import listening
 
 from gateway.mllp.peer import Peer, keep_alive, reason
 
@@ -55,11 +56,8 @@ async def test_a_connection_that_closed_gracefully_with_its_last_byte_can_still_
         await writer.wait_closed()
         has_ended.set()
 
-    server = await asyncio.start_server(read_slowly, "127.0.0.1", 0)
-    async with server:
-        transport, peer = await asyncio.get_running_loop().create_connection(
-            lambda: Peer(65_536), *server.sockets[0].getsockname()
-        )
+    async with listening(read_slowly) as port:
+        transport, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(65_536), "127.0.0.1", port)
         transport.write(b"x" * 5_000_000)
         peer.close()
         assert transport.get_write_buffer_size(), "all left at once, so that no end had to be waited for"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from fakes.listening import listening
 
 from gateway.mllp.framing import Decoder, encode
 from gateway.runtime.errors import ConfigError
@@ -35,9 +36,8 @@ async def mailbox(port=0, reply=b""):
         calls.put_nowait((Decoder(10_000).feed(frame)[0].payload, rest))
         writer.close()
 
-    server = await asyncio.start_server(take, "127.0.0.1", port)
-    async with server:
-        yield AckAddress("127.0.0.1", server.sockets[0].getsockname()[1]), calls
+    async with listening(take, port) as taken:
+        yield AckAddress("127.0.0.1", taken), calls
 
 
 async def test_f35_nothing_follows_the_commit_accept(facing):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.facade import site
+from fakes.listening import listening
 from fakes.store import rows
 from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook
@@ -40,8 +41,8 @@ async def switch():
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ping/CANARY", beats
+    async with listening(take) as port:
+        yield f"http://127.0.0.1:{port}/ping/CANARY", beats
 
 
 async def test_it_beats_while_the_process_is_well_and_is_silent_while_it_is_not(monkeypatch):

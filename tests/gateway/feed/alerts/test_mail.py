@@ -12,6 +12,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from fakes.listening import listening
 from fakes.ports import free_port
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
@@ -179,16 +180,13 @@ async def test_what_the_server_did_not_take_is_mailed_later_and_what_it_took_is_
 @pytest.mark.parametrize("greeting", [b"", b"2"])
 async def test_a_server_that_hangs_is_left_after_its_time_and_no_second_thread_waits_for_it(greeting, monkeypatch):
     monkeypatch.setattr(mail, "SECONDS", 0.3)
-    held = asyncio.Event()
 
     async def hang(reader, writer):
-        while not held.is_set():
+        while True:
             writer.write(greeting)
             await asyncio.sleep(0.05)
-        writer.close()
 
-    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(hang) as port:
         hook = MailHook(Feed(mail_host="127.0.0.1", mail_port=port, mail_from="a@b.example", mail_to=TO))
         async with asyncio.timeout(60):
             assert not await hook.post(data("store-lost"))
@@ -197,7 +195,6 @@ async def test_a_server_that_hangs_is_left_after_its_time_and_no_second_thread_w
             assert hook._session is session
             while session.is_alive():
                 await asyncio.sleep(0.01)
-        held.set()
 
 
 async def test_one_address_that_fails_does_not_repeat_the_news_at_the_other(smtp, monkeypatch):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes.bombs import bombing, memory_stays
+from fakes.listening import listening
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -37,8 +38,8 @@ async def answering(*parts, pause=0.0):
         done.set()
 
     done = asyncio.Event()
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/CANARY"
+    async with listening(answer) as port:
+        yield f"http://127.0.0.1:{port}/CANARY"
         await done.wait()
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from fakes.bombs import bombing, memory_stays
 from fakes.heads import head
+from fakes.listening import listening
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
@@ -178,9 +179,8 @@ async def test_a_request_that_a_server_does_not_read_is_reset_when_the_lease_is_
         writer.transport.abort()
         served.set()
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with listener:
-        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/hl7"
+    async with listening(serve) as port:
+        url = f"http://127.0.0.1:{port}/hl7"
         channel = HttpChannel(Http(url), RECEIVER, HL7V2, permit)
         sending = asyncio.create_task(channel.exchange(head(1, b"x" * 30_000_000)))
         await asked.wait()
