@@ -17,7 +17,7 @@ from mappings.model import Facts
 from mappings.profile import Receiver, Site
 from mappings.reuse import Remembered, Reuse
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
-from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs
+from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs, outputs_of
 from mappings.trace.probes import Leaf, Trial, contexts, joint_probes, leaves, probes, renamed, valid_values
 from mappings.trace.rules import rules_of
 from mappings.trace.settings import MovedByMessage, moved_by_messages
@@ -74,7 +74,7 @@ def trace(
     moving = _moving(measured, wanted, receiver, reuse)
     rows = [_row(leaf, *measured.moved_with_hidden(leaf, moving[leaf]), base, receiver) for leaf in wanted]
     if facts.orders:
-        stated = moved_by_messages(base, lambda other: outputs(document, site, receiver, other), facts)
+        stated = moved_by_messages(base, lambda other: outputs_of(base.study, site, receiver, other, like=base), facts)
         rows += [_row_of_message(one, base) for one in stated]
     return tuple(rows)
 

@@ -214,7 +214,7 @@ def outputs(  # noqa: PLR0913 (all that outputs depend on, and three means to sa
     languages: Collection[Language] = LANGUAGES,
     reuse: Reuse = NO_REUSE,
 ) -> Outputs:
-    """Map a study document. What is the same in `like`, of the same settings, is taken from there.
+    """Map a study document. What is the same in `like`, of the same settings and facts, is taken from there.
 
     So is a language that is not asked for, even if it is not the same.
 
@@ -224,6 +224,20 @@ def outputs(  # noqa: PLR0913 (all that outputs depend on, and three means to sa
     study = decoded(document, reuse)
     if like is not None and like.study == study:
         return like
+    return outputs_of(study, site, receiver, facts, like=like, languages=languages, reuse=reuse)
+
+
+def outputs_of(  # noqa: PLR0913 (as above)
+    study: Study,
+    site: Site,
+    receiver: Receiver,
+    facts: Facts,
+    *,
+    like: Outputs | None = None,
+    languages: Collection[Language] = LANGUAGES,
+    reuse: Reuse = NO_REUSE,
+) -> Outputs:
+    """Map a study. The parts that are the same in `like`, of any settings and facts, are not read again."""
     known = Outputs(study) if like is None else like
     resources, named, messages, issues = known.resources, known.named, known.messages, list(study.issues)
     if "FHIR" in languages:

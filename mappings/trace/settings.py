@@ -20,10 +20,9 @@ from mappings.profile.directory import NO_PROVIDERS
 from mappings.profile.facility import NAME_ORDERS, NO_DETAILS
 from mappings.profile.vista import NO_VISTA
 from mappings.study.orders import message_pointer
-from mappings.trace.outputs import Outputs, outputs
+from mappings.trace.outputs import Outputs, outputs, outputs_of
 
 Json = Mapping[str, Any]
-Mapper = Callable[[Site, Receiver], Outputs]
 _LONG: Final = 60
 _OTHER_AUTHORITY: Final = AssigningAuthority("urn:oid:2.999.1", "OTHER")
 _NOT_SET: Final[tuple[Any, ...]] = ("", (), {}, NO_VISTA, NO_PROVIDERS, NO_DETAILS)
@@ -88,25 +87,24 @@ def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tu
     Raises:
         WireError: the document violates the upstream contract.
     """
+    base = outputs(document, site, receiver, facts)
 
-    def mapped(site: Site, receiver: Receiver) -> Outputs:
-        return outputs(document, site, receiver, facts)
+    def moved(changed: Site | Receiver) -> Iterator[str]:
+        if isinstance(changed, Site):
+            other = outputs_of(base.study, changed, receiver, facts, like=base)
+        else:  # no resource of FHIR depends on the receiver
+            other = outputs_of(base.study, site, changed, facts, like=base, languages=["HL7 v2"])
+        return base.differences(other)
 
-    base = mapped(site, receiver)
-    tried = [*_site_trials(site), *_facility_trials(document, site), *_receiver_trials(receiver)]
     moving = []
-    for key, value, changed in tried:
-        moves = {target for one in changed for target in base.differences(_remapped(mapped, one, site, receiver))}
+    for key, value, trials in (*_site_trials(site), *_facility_trials(document, site), *_receiver_trials(receiver)):
+        moves = {target for changed in trials for target in moved(changed)}
         if moves:
             moving.append(Setting(key, _short_text(value), frozenset(moves)))
     return tuple(moving)
 
 
 _Tried = tuple[str, Any, list[Site | Receiver]]
-
-
-def _remapped(mapped: Mapper, changed: Site | Receiver, site: Site, receiver: Receiver) -> Outputs:
-    return mapped(changed, receiver) if isinstance(changed, Site) else mapped(site, changed)
 
 
 def _site_trials(site: Site) -> Iterator[_Tried]:
