@@ -12,12 +12,13 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
-from gateway.store.feed.moves import MERGE_MOVE, MOVE
 from gateway.store.feed.states import (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
     FOR_NOW,
     MAY_HAVE_BEEN_SENT,
+    MERGE_MOVE,
+    MOVE,
     MRN_UNREADABLE,
     NUMBER_MISSING,
     ORDER_AWAITED,

@@ -1,15 +1,15 @@
-"""Create the background loops of the HL7 feed: senders, alerts, deletion of old texts, and a watch over the settings.
+"""Create the background loops of the HL7 feed: senders, alerts, counts, deletion of old texts, a watch over settings.
 
-Carries out no clause of a standard; decisions D7, D37. The text of messages is deleted after `feed.retention_days`, in
-small batches, so that other writers can go on; the ledger stays. A process whose destination settings differ from those
-of the lease holder raises an alert and decides nothing: it ingests by the settings in force.
+Carries out no clause of a standard; decisions D7, D33, D37. The text of messages is deleted after
+`feed.retention_days`, in small batches, so that other writers can go on; the ledger stays. A process whose destination
+settings differ from those of the lease holder raises an alert and decides nothing: it ingests by the settings in force.
 Proved by tests/contract/test_settings_watch.py and tests/faults/test_process_faults.py.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,6 @@ from gateway.feed.alerts.webhook import hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.feed_journal import FeedJournal
-from gateway.feed.deliver.minutes import Minutes
 from gateway.feed.read_back.filed_reports import LEASE_SECONDS, FiledReports
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes, routes_of
@@ -36,7 +35,7 @@ from gateway.settings import Configuration
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.messages import purge_bodies
+from gateway.store.feed.messages import add_minute, purge_bodies
 from gateway.store.feed.plans import begun, in_force_of, is_retired, put_in_force
 from gateway.store.feed.restoring import hold_destinations
 
@@ -71,6 +70,41 @@ class Retention:
     async def run(self) -> None:
         """Delete expired texts every hour, until cancelled."""
         await forever(self.once, EVERY_HOUR, not_done="messages-not-purged")
+
+
+EVERY_MINUTE: Final = 60.0  # seconds
+MINUTES_KEPT: Final = timedelta(days=32)
+_MINUTE: Final = 60_000_000  # microseconds
+
+
+class Minutes:
+    """Writer of how many messages this process delivered in each minute, and how fast; kept for 32 days.
+
+    A process that dies loses its counts of the last minute; the ledger loses nothing.
+    """
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self._stored: Mapping[tuple[str, float], int] = {}
+
+    async def run(self) -> None:
+        """Store the counts every minute, until cancelled."""
+        await forever(self.once, EVERY_MINUTE, not_done="minutes-not-stored")
+
+    async def once(self) -> None:
+        """Add what was delivered since the last call to the present minute.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached; the next call adds both.
+        """
+        counted = self._metrics.delivered()
+        new = {key: count - self._stored.get(key, 0) for key, count in counted.items()}
+        new = {key: count for key, count in new.items() if count}
+        if new:
+            now = clock.now()
+            minute = micros(now) // _MINUTE * _MINUTE
+            await self._engine.do(partial(add_minute, minute, new, micros(now - MINUTES_KEPT)))
+        self._stored = counted
 
 
 EVERY: Final = 15.0  # seconds

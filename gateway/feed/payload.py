@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 
 from gateway.routing import Destination
 from gateway.store.database.kept import Kept
-from gateway.store.feed.ledger import SentState
 from gateway.store.feed.outbox import ComposedStudy, WaitingRow
+from gateway.store.feed.sent import SentState
 from mappings.profile import Receiver, Site
 
 # Result of an acknowledgement that a receiver brought: stored, for no message of ours, or no acknowledgement at all

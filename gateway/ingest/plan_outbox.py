@@ -18,7 +18,7 @@ from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
 from gateway.routing.plan_study import PlanStep
 from gateway.store.database.engine import micros
-from gateway.store.feed.moves import MERGE_HELD, MERGED
+from gateway.store.feed.states import MERGE_HELD, MERGED
 from mappings.life.changes import NOBODY, Change, GaveWay
 from mappings.model import Cause, CauseKind, Report
 from mappings.values.dates import parse_instant

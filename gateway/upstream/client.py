@@ -33,8 +33,7 @@ from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, ReceivedAnswer
 from gateway.upstream.connections import ApiConnections, pdf_client
 from gateway.upstream.failures import Breakage, Failure
-from gateway.upstream.pdf_link import AllowedHosts
-from gateway.upstream.pdf_stream import PdfStream
+from gateway.upstream.pdf_stream import AllowedHosts, PdfStream
 from gateway.upstream.query import StudyFilters, UserFilters
 from mappings.study import wire
 

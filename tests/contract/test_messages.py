@@ -14,9 +14,9 @@ from gateway.store.database.engine import Statement, ask
 from gateway.store.database.locks import Outdated
 from gateway.store.feed import lanes, messages
 from gateway.store.feed.leases import LeaseLost, Leases, paused
-from gateway.store.feed.ledger import SentState, read_sent
 from gateway.store.feed.messages import NEVER, SendResult
 from gateway.store.feed.outbox import ADD_CAUSE, ComposedStudy, SettledRow
+from gateway.store.feed.sent import SentState, read_sent
 
 
 @pytest.fixture

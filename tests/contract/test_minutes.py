@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from fakes.store import rows
 
-from gateway.feed.deliver.minutes import KEPT, Minutes
+from gateway.feed.loops import MINUTES_KEPT, Minutes
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.store.feed.messages import DayDelivered, day_delivered
@@ -96,7 +96,7 @@ async def test_a_quantile_beyond_a_day_is_not_named(engine, now):
 async def test_minutes_older_than_32_days_are_dropped(engine, now):
     metrics = Metrics()
     minutes = Minutes(engine, metrics)
-    for days in (0, 1, KEPT.days + 1):
+    for days in (0, 1, MINUTES_KEPT.days + 1):
         now[0] += timedelta(days=days)
         acknowledged(metrics, "ehr", 1.0)
         await minutes.once()

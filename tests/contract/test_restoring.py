@@ -17,8 +17,8 @@ from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
 from gateway.store.feed import plans
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
-from gateway.store.feed.ledger import read_sent
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
+from gateway.store.feed.sent import read_sent
 
 STUDY, NOW = "stu_1", 1_000
 LANE = "SELECT reason, culprit FROM lane"

@@ -26,8 +26,9 @@ from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
 from gateway.store.database.engine import micros
 from gateway.store.database.kept import Kept
-from gateway.store.feed.ledger import SentState
-from gateway.store.feed.moves import (
+from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow, WaitingRow
+from gateway.store.feed.sent import SentState
+from gateway.store.feed.states import (
     CORRECTED,
     HELD,
     MERGE_HELD,
@@ -38,9 +39,11 @@ from gateway.store.feed.moves import (
     REFILE_RELEASED,
     REFILED,
     RELEASED,
+    RESTORED,
+    UNSENT,
+    WITHOUT_ORDER,
+    MessageState,
 )
-from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow, WaitingRow
-from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
 from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import oru_of, renderings_of_all
 from mappings.hl7v2.receiver_rules import check_rules

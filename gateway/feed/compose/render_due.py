@@ -29,8 +29,6 @@ from gateway.store.database.engine import Engine, micros
 from gateway.store.database.kept import Kept, kept
 from gateway.store.feed.destinations import origin
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
-from gateway.store.feed.ledger import SentState, read_sent
-from gateway.store.feed.moves import MERGED, REFILE_RELEASED, RELEASED, formers
 from gateway.store.feed.outbox import (
     BEHIND,
     ComposedStudy,
@@ -43,12 +41,16 @@ from gateway.store.feed.outbox import (
     store_composed,
 )
 from gateway.store.feed.restoring import doubtful_span
+from gateway.store.feed.sent import SentState, formers, read_sent
 from gateway.store.feed.states import (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
     MAY_HAVE_BEEN_SENT,
+    MERGED,
     MRN_UNREADABLE,
     ORDER_AWAITED,
+    REFILE_RELEASED,
+    RELEASED,
     RESTORED,
     VISTA_UNKNOWN,
 )

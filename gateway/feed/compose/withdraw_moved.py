@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from gateway.store.database.kept import Kept
-from gateway.store.feed.ledger import SentState
-from gateway.store.feed.moves import MOVED
+from gateway.store.feed.sent import SentState
+from gateway.store.feed.states import MOVED
 from mappings.hl7v2.oru_r01 import messages
 from mappings.hl7v2.rendering import Outline, outline, pdf_number
 from mappings.model import Cause, CauseKind, Facts, Report

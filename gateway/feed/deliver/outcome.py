@@ -19,8 +19,7 @@ from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime.errors import FeedError
 from gateway.store.feed.messages import IN_DOUBT, NEVER, REFUSED, Head, SendResult
-from gateway.store.feed.moves import MOVED
-from gateway.store.feed.states import FOR_NOW, MessageState
+from gateway.store.feed.states import FOR_NOW, MOVED, MessageState
 
 Meaning = Literal["delivered", "retry", "hold_lane", "dead_letter"]
 

@@ -41,10 +41,11 @@ from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.database.facts import noted
 from gateway.store.database.kept import Kept
 from gateway.store.feed.leases import lease_standings
-from gateway.store.feed.ledger import SentState, stock
+from gateway.store.feed.ledger import stock
 from gateway.store.feed.messages import FOUND, NOT_CHECKABLE, Head
-from gateway.store.feed.moves import MOVED, RELEASED
 from gateway.store.feed.outbox import NewMessage, WaitingRow
+from gateway.store.feed.sent import SentState
+from gateway.store.feed.states import MOVED, RELEASED
 from mappings.life.changes import Known, changes
 from mappings.model import AnsweredOrder, Facts, PdfFacts, Reported, Study
 from mappings.profile import Site

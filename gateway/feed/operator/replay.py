@@ -33,7 +33,6 @@ from gateway.store.feed.destinations import origin
 from gateway.store.feed.leases import lock_destination
 from gateway.store.feed.ledger import dead_letters, report_records
 from gateway.store.feed.messages import ALTERED
-from gateway.store.feed.moves import MOVED
 from gateway.store.feed.outbox import (
     BEHIND,
     USUAL,
@@ -55,7 +54,7 @@ from gateway.store.feed.outbox import (
     tried,
     undated,
 )
-from gateway.store.feed.states import MessageState
+from gateway.store.feed.states import MOVED, MessageState
 from gateway.store.known_study import STUDY, reports_sent
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id

@@ -28,7 +28,6 @@ from gateway.store.database.kept import Kept, kept
 from gateway.store.database.locks import Outdated
 from gateway.store.feed import plans
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
-from gateway.store.feed.moves import MERGE_HELD, MERGED
 from gateway.store.feed.plans import (
     PLANNED,
     TO_STOP,
@@ -43,7 +42,7 @@ from gateway.store.feed.plans import (
     unplanned,
 )
 from gateway.store.feed.restoring import doubtful_lanes, is_old
-from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
+from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, MERGE_HELD, MERGED, OUTBOX_STATES, RESTORED
 from gateway.store.known_study import STUDY
 from mappings.model import Cause
 

@@ -15,7 +15,6 @@ from typing import Final, Literal
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
 from gateway.store.feed.leases import Lease, check_lease, lock_destination
-from gateway.store.feed.ledger import postpone_doubtful
 from gateway.store.feed.messages import (
     ALTERED,
     HEAD,
@@ -34,8 +33,19 @@ from gateway.store.feed.messages import (
     store_broken_attempts,
     write_result,
 )
-from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, MOVED, REFILE_RELEASED, REFILED, RELEASED
-from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW
+from gateway.store.feed.sent import postpone_doubtful
+from gateway.store.feed.states import (
+    BREAKER_REASONS,
+    CORRECTED,
+    FOR_NOW,
+    MERGE_MOVE,
+    MERGED,
+    MOVE,
+    MOVED,
+    REFILE_RELEASED,
+    REFILED,
+    RELEASED,
+)
 
 # A late refusal concerns a message after which a newer one was sent: that one repeats it, or withdraws it
 _NEWER: Final = (

@@ -1,4 +1,4 @@
-"""Moves of a study's reports to another patient: reason codes, states before each move, and limits for merges.
+"""Moves of a study's reports to another patient: which of them a merge makes at once, and which wait for somebody.
 
 Carries out no clause of a standard; decision D13. A merge of patients moves the reports of a study at once or waits for
 an operator.
@@ -12,45 +12,18 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from gateway.store.database.engine import Engine, Row, Statement, Steps, Values, ask
-from gateway.store.database.kept import Kept, kept
+from gateway.store.database.engine import Row, Statement, Steps, Values, ask
+from gateway.store.feed.states import MERGE_HELD, MERGED, MOVED
 
 if TYPE_CHECKING:
     from mappings.life.changes import GaveWay
 
-MOVE: Final = "move"  # reason of a held lane or row
-# The same, since the hospital merged the number under which the receiver has the reports into another one (D48)
-MERGE_MOVE: Final = "merge-move"
-MOVED: Final = "moved"  # kind of a message that withdraws what was sent about another patient
-# `outbox.is_move`: held for a move; released by an operator, to be withdrawn first; or released because the other
-# chart is corrected by hand. Or no move: sent without its order, to be withdrawn as such and sent with it (D48). Or a
-# move since a merge, which needs no operator; and one that waits for an operator, since the merge moves many reports.
-# Or sent without its order as above, and released by an operator since a merge changed the number
-HELD: Final = 1
-RELEASED: Final = 2
-CORRECTED: Final = 3
-REFILED: Final = 4
-MERGED: Final = 5
-MERGE_HELD: Final = 6
-REFILE_RELEASED: Final = 7
 # Messages without withdrawals that were replaced, or made superfluous by a correction by hand
 IS_OWED: Final = " AND NOT (kind = 'moved' AND reason IN ('chart-corrected', 'move'))"
 KEEP_FORMER: Final = Statement(
     "INSERT INTO former (study_id, revision, kept) SELECT study_id, revision, kept FROM study"
     " WHERE study_id = :study_id"
 )
-_FORMER: Final = Statement("SELECT kept FROM former WHERE study_id = :study_id ORDER BY revision DESC")
-
-
-async def formers(engine: Engine, study_id: str) -> list[Kept]:
-    """Return the study as it was before each of its moves, the latest first.
-
-    Raises:
-        StoreUnavailable: the store cannot be reached.
-    """
-    return [kept(packed) for (packed,) in await engine.fetch(_FORMER, study_id=study_id)]
-
-
 MOVES: Final = frozenset({MERGED, MERGE_HELD})  # `is_move` of the rows that are decided here
 MOST: Final = 5  # reports that one merge moves at one destination without an operator
 # What a destination has or may have: of what was given up, messages that may have arrived (as in sent.py)

@@ -14,9 +14,8 @@ from typing import Final, Literal, cast
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask
 from gateway.store.feed.leases import Lease, check_lease
-from gateway.store.feed.moves import REFILED
 from gateway.store.feed.plans import IS_RETIRED
-from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
+from gateway.store.feed.states import CANCELLED_AFTER, REFILED, WITHOUT_ORDER, WRONG_VISIT
 
 Outcome = Literal["open", "noted", "restated"]
 _MOST: Final = 100

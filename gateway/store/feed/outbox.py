@@ -18,7 +18,6 @@ from typing import Any, Final, TypeVar
 from gateway.store.database.engine import Engine, Row, Statement, Steps, Work, ask, ask_each, micros
 from gateway.store.database.locks import REVISIONS
 from gateway.store.feed.leases import Lease, check_lease, lock_destination
-from gateway.store.feed.ledger import SentState, cancel_unsent, postpone_doubtful, sent_of
 from gateway.store.feed.messages import (
     IN_LANE,
     NEVER,
@@ -29,6 +28,7 @@ from gateway.store.feed.messages import (
     is_held,
     lanes_held,
 )
+from gateway.store.feed.sent import SentState, cancel_unsent, postpone_doubtful, sent_of
 from gateway.store.feed.states import OPEN_MESSAGES, MessageState, OutboxState
 
 ADD_CAUSE: Final = Statement(

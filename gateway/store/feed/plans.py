@@ -18,9 +18,9 @@ from gateway.store.database.engine import Engine, Row, Statement, Steps, Values,
 from gateway.store.database.locks import REVISION, Outdated
 from gateway.store.feed.leases import Lease, check_lease, lock_destination
 from gateway.store.feed.messages import free_lane_without
-from gateway.store.feed.moves import MOVED
 from gateway.store.feed.outbox import ADD_CAUSE, BEHIND, USUAL
 from gateway.store.feed.restoring import doubtful_lanes
+from gateway.store.feed.states import MOVED
 
 LATEST_NUMBER: Final = "SELECT coalesce(max(number), 0) AS number FROM in_force"
 LATEST: Final = Statement(LATEST_NUMBER)

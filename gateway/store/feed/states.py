@@ -125,3 +125,20 @@ SEEN_THERE: Final = "seen-there"
 ERASED: Final = "erased"
 # Paused destination: paused when the service was started
 HOLD_FEED: Final = "hold-feed"
+
+# Moves to another patient. Reason of a held lane or row
+MOVE: Final = "move"
+# The same, since the hospital merged the number under which the receiver has the reports into another one (D48)
+MERGE_MOVE: Final = "merge-move"
+MOVED: Final = "moved"  # kind of a message that withdraws what was sent about another patient
+# `outbox.is_move`: held for a move; released by an operator, to be withdrawn first; or released because the other
+# chart is corrected by hand. Or no move: sent without its order, to be withdrawn as such and sent with it (D48). Or a
+# move since a merge, which needs no operator; and one that waits for an operator, since the merge moves many reports.
+# Or sent without its order as above, and released by an operator since a merge changed the number
+HELD: Final = 1
+RELEASED: Final = 2
+CORRECTED: Final = 3
+REFILED: Final = 4
+MERGED: Final = 5
+MERGE_HELD: Final = 6
+REFILE_RELEASED: Final = 7

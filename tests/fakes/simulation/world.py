@@ -36,9 +36,10 @@ from gateway.store.database.engine import Statement, Steps, ask, micros
 from gateway.store.database.locks import REVISION, Outdated
 from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease, Leases
-from gateway.store.feed.ledger import read_sent, report_records
+from gateway.store.feed.ledger import report_records
 from gateway.store.feed.outbox import ADD_CAUSE, ComposedStudy, NewMessage, Outbox, SettledRow
 from gateway.store.feed.plans import plan_made, put_in_force
+from gateway.store.feed.sent import read_sent
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds

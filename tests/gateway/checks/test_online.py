@@ -94,7 +94,7 @@ async def test_an_upstream_that_is_not_there_is_named(tmp_path):
 
 
 async def test_a_pdf_host_that_is_not_allowed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.upstream.pdf_link.AllowedHosts.refusal", lambda *_, **__: "not an allowed host")
+    monkeypatch.setattr("gateway.upstream.pdf_stream.AllowedHosts.refusal", lambda *_, **__: "not an allowed host")
     async with online(tmp_path) as configuration:
         assert "not an allowed host" in (await found(configuration))["pdf.allowed_hosts"]
 

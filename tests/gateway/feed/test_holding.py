@@ -61,7 +61,14 @@ def test_every_reason_for_holding_has_a_next_command_that_the_gateway_knows(reas
 def test_reasons_that_only_the_store_decides_are_in_the_table_too():
     constants = {value for name, value in vars(states).items() if isinstance(value, str) and name.isupper()}
     news_or_end = {states.WITHOUT_ORDER, states.CANCELLED_AFTER, states.WRONG_VISIT, states.UNSENT}
-    no_hold = {*news_or_end, states.SEEN_THERE, states.ERASED, states.HOLD_FEED, states.APPLICATION_FOR_NOW}
+    no_hold = {
+        *news_or_end,
+        states.MOVED,
+        states.SEEN_THERE,
+        states.ERASED,
+        states.HOLD_FEED,
+        states.APPLICATION_FOR_NOW,
+    }
     assert constants - no_hold <= set(HELD)
     assert {*states.NUMBER_MISSING, *states.VISTA_UNKNOWN, *states.BLOCKED_AT_ONCE} <= set(HELD)
 

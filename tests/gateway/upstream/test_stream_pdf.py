@@ -11,7 +11,7 @@ from fakes.scripted_server import Reply, ScriptedServer
 
 from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
 from gateway.settings import Pdf
-from gateway.upstream.pdf_link import AllowedHosts
+from gateway.upstream.pdf_stream import AllowedHosts
 
 PDF = b"%PDF-1.7\n" + b"x" * 3000
 TOKEN = "abc123-CANARY"

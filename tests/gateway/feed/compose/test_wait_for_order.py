@@ -13,8 +13,8 @@ from gateway.feed.compose.wait_for_order import is_cancelled, lacks_order, wait_
 from gateway.feed.payload import StudyRound
 from gateway.store.database.engine import micros
 from gateway.store.database.kept import Kept
-from gateway.store.feed.ledger import SentState
 from gateway.store.feed.outbox import WaitingRow
+from gateway.store.feed.sent import SentState
 from mappings.model import Facts, Study
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

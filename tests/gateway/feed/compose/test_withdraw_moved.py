@@ -20,7 +20,7 @@ from gateway.feed.compose.withdraw_moved import (
     withdrawals_to_refile,
 )
 from gateway.store.database.kept import Kept
-from gateway.store.feed.ledger import SentState
+from gateway.store.feed.sent import SentState
 from mappings.hl7v2.oru_r01 import messages, to_oru
 from mappings.hl7v2.rendering import Outline, outline, pdf_number
 from mappings.model import Cause, Facts, MergedNumber, Study
