@@ -52,16 +52,19 @@ class TraceRow:
     losses: tuple[str, ...] = ()
 
 
-def trace(
+def trace(  # noqa: PLR0913 (all that outputs depend on, and two means to save work)
     document: Json,
     site: Site,
     receiver: Receiver,
     facts: Facts = _NO_FACTS,
+    *,
     is_wanted: Callable[[str], bool] = lambda _: True,
+    languages: Collection[Language] = LANGUAGES,
 ) -> tuple[TraceRow, ...]:
     """Trace the wanted leaves of a study document: the Study's JSON with its `reports` and `users`.
 
-    Each message of a hospital that stated something of an answered order has a row too (D48).
+    Each message of a hospital that stated something of an answered order has a row too (D48). A row has targets only of
+    the languages asked for.
 
     Raises:
         WireError: the document violates the upstream contract.
@@ -70,11 +73,12 @@ def trace(
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts, reuse=reuse)
     base = mapped(document)
     wanted = [leaf for leaf in leaves(document) if is_wanted(leaf.pointer)]
-    measured = _Measured(document, base, mapped)
+    measured = _Measured(document, base, mapped, languages)
     moving = _moving(measured, wanted, receiver, reuse)
     rows = [_row(leaf, *measured.moved_with_hidden(leaf, moving[leaf]), base, receiver) for leaf in wanted]
     if facts.orders:
-        stated = moved_by_messages(base, lambda other: outputs_of(base.study, site, receiver, other, like=base), facts)
+        again = partial(outputs_of, base.study, site, receiver, like=base, languages=languages)
+        stated = moved_by_messages(base, lambda other: again(facts=other), facts)
         rows += [_row_of_message(one, base) for one in stated]
     return tuple(rows)
 
@@ -95,9 +99,10 @@ class _Measured:
     document: Json
     outputs: Outputs
     mapped: Mapper
+    languages: Collection[Language]
     by_name: dict[str, set[str]] = field(default_factory=dict)
 
-    def moved_by(self, other: Json, languages: Collection[Language] = LANGUAGES) -> set[str]:
+    def moved_by(self, other: Json, languages: Collection[Language]) -> set[str]:
         """Return the targets that differ in another document; none if it violates the upstream contract."""
         try:
             return set(self.outputs.differences(self.mapped(other, like=self.outputs, languages=languages)))
@@ -110,14 +115,14 @@ class _Measured:
         except WireError:
             return True
 
-    def moved(self, leaf: Leaf, languages: Collection[Language] = LANGUAGES) -> set[str]:
+    def moved(self, leaf: Leaf, languages: Collection[Language]) -> set[str]:
         """Return the targets that differ with the other values of a leaf, or without it."""
         moved = set().union(*[self.moved_by(probe, languages) for probe in probes(self.document, leaf)])
         if not leaf.is_id:
             return moved
         name = str(leaf.value)
         if name not in self.by_name:
-            self.by_name[name] = self.moved_by(renamed(self.document, name))
+            self.by_name[name] = self.moved_by(renamed(self.document, name), self.languages)
         return moved | self.by_name[name]
 
     def moved_with_hidden(self, leaf: Leaf, languages: Collection[Language]) -> tuple[set[str], list[str]]:
@@ -126,10 +131,10 @@ class _Measured:
         hidden: list[str] = []
         for pattern, context in contexts(self.document, leaf):
             try:
-                other = _Measured(context, self.mapped(context, like=self.outputs), self.mapped)
+                mapped = self.mapped(context, like=self.outputs, languages=self.languages)
             except WireError:
                 continue
-            more = other.moved(leaf) - moved
+            more = _Measured(context, mapped, self.mapped, self.languages).moved(leaf, self.languages) - moved
             if more:
                 hidden.append(pattern)
                 moved |= more
@@ -146,14 +151,15 @@ class _Measured:
 def _moving(
     measured: _Measured, wanted: Iterable[Leaf], receiver: Receiver, reuse: Reuse
 ) -> dict[Leaf, list[Language]]:
-    """Return the languages in which each leaf may change something.
+    """Return the languages, of those asked for, in which each leaf may change something.
 
     Those that the tables of losses have are tried together: mostly nothing moves, and none of them is tried by itself.
     """
     is_valid = partial(_is_valid, reuse)
-    moving = {leaf: list(LANGUAGES) for leaf in wanted}
+    moving = {leaf: list(measured.languages) for leaf in wanted}
     trials: dict[Leaf, Trial] = {}
-    for language, table in _LOSSES.items():
+    for language in measured.languages:
+        table = _LOSSES[language]
         listed = [leaf for leaf in moving if leaf.is_alone and loss(table, leaf.pattern, receiver)]
         for leaf in listed:
             trials[leaf] = trials.get(leaf) or (leaf, tuple(valid_values(measured.document, leaf, is_valid)))

@@ -9,7 +9,7 @@ setting. A hospital's message stands in the trace where a leaf of AutoScribe's J
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from mappings.profile.directory import NO_PROVIDERS
 from mappings.profile.facility import NAME_ORDERS, NO_DETAILS
 from mappings.profile.vista import NO_VISTA
 from mappings.study.orders import message_pointer
-from mappings.trace.outputs import Outputs, outputs, outputs_of
+from mappings.trace.outputs import LANGUAGES, Language, Outputs, outputs, outputs_of
 
 Json = Mapping[str, Any]
 _LONG: Final = 60
@@ -81,8 +81,10 @@ class Setting:
     moves: frozenset[str]
 
 
-def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tuple[Setting, ...]:
-    """Find every setting that changes an output of a study document.
+def settings(
+    document: Json, site: Site, receiver: Receiver, facts: Facts, languages: Collection[Language] = LANGUAGES
+) -> tuple[Setting, ...]:
+    """Find every setting that changes an output of a study document in one of these languages.
 
     Raises:
         WireError: the document violates the upstream contract.
@@ -91,13 +93,15 @@ def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tu
 
     def moved(changed: Site | Receiver) -> Iterator[str]:
         if isinstance(changed, Site):
-            other = outputs_of(base.study, changed, receiver, facts, like=base)
-        else:  # no resource of FHIR depends on the receiver
+            other = outputs_of(base.study, changed, receiver, facts, like=base, languages=languages)
+        else:
             other = outputs_of(base.study, site, changed, facts, like=base, languages=["HL7 v2"])
         return base.differences(other)
 
     moving = []
-    for key, value, trials in (*_site_trials(site), *_facility_trials(document, site), *_receiver_trials(receiver)):
+    # No resource of FHIR depends on the receiver
+    of_receiver = _receiver_trials(receiver) if "HL7 v2" in languages else ()
+    for key, value, trials in (*_site_trials(site), *_facility_trials(document, site), *of_receiver):
         moves = {target for changed in trials for target in moved(changed)}
         if moves:
             moving.append(Setting(key, _short_text(value), frozenset(moves)))

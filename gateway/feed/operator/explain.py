@@ -30,12 +30,13 @@ from gateway.feed.operator.arguments import (
 from gateway.feed.operator.field_sources import (
     ExplainedMapping,
     FieldExplanation,
+    MappedFor,
     explain_every_field,
     explain_field,
     map_and_trace,
 )
 from gateway.feed.operator.show import HeldAt, OrderMatch, order_matches, short
-from gateway.routing import Destination, routes_of
+from gateway.routing import routes_of
 from gateway.routing.preview import PreviewRequest
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
@@ -47,7 +48,6 @@ from gateway.store.feed.ledger import messages_of_study, versions_of
 from gateway.store.feed.outbox import held_rows_of
 from gateway.store.stored_reports import Pdfs, StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
-from mappings.profile import Receiver, Site
 from mappings.study.conclusion import CutLine
 from mappings.trace.outputs import element_values, field_values, is_element, is_field
 from mappings.trace.rules import TraceRule
@@ -246,15 +246,6 @@ class Question:
             raise wrong("--sent", "without a field", "Write one; `feed show REPORT` has all that differs.")
 
 
-@dataclass(frozen=True, slots=True)
-class _MappedFor:
-    """Receiver to map for, with the site profile adapted to its destination."""
-
-    receiver: Receiver
-    site: Site
-    destination: Destination | None
-
-
 async def explain(
     engine: Engine, configuration: Configuration, question: Question, *, shows: Shows = unnoted
 ) -> Explanation | RefusedCommand:
@@ -275,7 +266,7 @@ async def explain(
         return RefusedCommand(("no such report is stored",))
     argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
     await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
-    mapping = await _made(engine, study, to)
+    mapping = await _made(engine, study, to, question.name)
     patients = [str(one["id"]) for one in mapping.resources if one["resourceType"] == "Patient"]
     shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
     held = [HeldAt(*one) for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
@@ -300,25 +291,25 @@ async def _fates(configuration: Configuration, engine: Engine, stored: StoredStu
     return [one for one in every if one.report_id == stored.report_id and at in {None, one.place.name}]
 
 
-def _mapped_for(configuration: Configuration, at: str | None) -> _MappedFor:
+def _mapped_for(configuration: Configuration, at: str | None) -> MappedFor:
     """Return the named destination, or the only enabled one; else a receiver with the generic profile."""
     enabled = [one for one in routes_of(configuration).destinations if one.is_enabled]
     destination = (
         destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
     )
     if destination is None:
-        return _MappedFor(configuration.site.receiver(_USUAL), configuration.site, None)
-    return _MappedFor(destination.receiver, destination.site(configuration.site), destination)
+        return MappedFor(configuration.site.receiver(_USUAL), configuration.site, None)
+    return MappedFor(destination.receiver, destination.site(configuration.site), destination)
 
 
-async def _made(engine: Engine, stored: StoredStudy, to: _MappedFor) -> ExplainedMapping:
-    """Map the stored study for the receiver, and trace the report's fields."""
+async def _made(engine: Engine, stored: StoredStudy, to: MappedFor, name: str) -> ExplainedMapping:
+    """Map the stored study for the receiver, and trace the report's fields: all, or those of a language."""
     kept = stored.kept()
     facts = kept.facts
     if to.receiver.takes_pdf:
         facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
     asked = PreviewRequest(kept.study, facts, stored.report_id)
-    return await computed(map_and_trace, asked, stored.document(), to.site, to.receiver, clock.now())
+    return await computed(map_and_trace, asked, stored.document(), to, clock.now(), name)
 
 
 async def _sent(

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
+from gateway.routing.destination import Destination
 from gateway.routing.preview import PreviewRequest, preview
 from gateway.runtime.request_errors import NoMessage
 from mappings import to_fhir
@@ -24,6 +25,7 @@ from mappings.profile import Receiver, Site
 from mappings.study.conclusion import CutLine, cut_lines, passages
 from mappings.trace import TraceRow, trace
 from mappings.trace.outputs import (
+    LANGUAGES,
     MESSAGE,
     Json,
     element_names,
@@ -97,14 +99,25 @@ class FieldExplanation:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class MappedFor:
+    """Receiver to map for, with the site profile adapted to its destination."""
+
+    receiver: Receiver
+    site: Site
+    destination: Destination | None
+
+
 def map_and_trace(
-    asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
+    asked: PreviewRequest, document: dict[str, Any], to: MappedFor, at: datetime, name: str
 ) -> ExplainedMapping:
-    """Map a report and trace all its fields; this takes up to a second of CPU time.
+    """Map a report, and trace its fields in the language of the one named, or all; this takes up to a second of CPU.
 
     Raises:
         WireError: the stored AutoScribe data no longer fits the contract.
     """
+    site, receiver = to.site, to.receiver
+    languages = LANGUAGES if not name else LANGUAGES[1:] if is_field(name) else LANGUAGES[:1]
     mapped = to_fhir(asked.study, site, asked.facts)
     issues = [*asked.study.issues, *mapped.issues]
     messages: Sequence[bytes] = ()
@@ -117,8 +130,8 @@ def map_and_trace(
     return ExplainedMapping(
         resources_of(mapped.output, asked.report_id),
         messages,
-        trace(document, site, receiver, asked.facts),
-        settings(document, site, receiver, asked.facts),
+        trace(document, site, receiver, asked.facts, languages=languages),
+        settings(document, site, receiver, asked.facts, languages),
         tuple(dict.fromkeys(issues)),
         {leaf.pointer: leaf.value for leaf in leaves(document)},
         tuple(_cut(asked, site)),

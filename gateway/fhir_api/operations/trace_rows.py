@@ -21,7 +21,7 @@ def trace_rows(
     stored: StoredStudy, document: dict[str, Any], own: AbstractSet[str], site: Site, receiver: Receiver
 ) -> Sequence[TraceRow]:
     """Trace the JSON values of the study itself and of a report's `own` places (`reports/0`)."""
-    return trace(document, site, receiver, stored.kept().facts, partial(is_of, own))
+    return trace(document, site, receiver, stored.kept().facts, is_wanted=partial(is_of, own))
 
 
 def is_of(own: AbstractSet[str], pointer: str) -> bool:

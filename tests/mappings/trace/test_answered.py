@@ -8,7 +8,7 @@ from mappings.model import AnsweredOrder, Facts
 from mappings.trace import trace
 from mappings.trace.sample import document, everything, facts, rows, site
 
-ROWS = {row.pointer: row for row in trace(document(), site(), everything(), facts(), lambda _: False)}
+ROWS = {row.pointer: row for row in trace(document(), site(), everything(), facts(), is_wanted=lambda _: False)}
 ORDER, VISIT = ROWS["order:SAMPLE/ORM0001"], ROWS["order:SAMPLE/ADT0002"]
 
 
@@ -41,5 +41,5 @@ def test_no_row_of_a_message_has_a_value() -> None:
 def test_a_message_whose_statements_change_nothing_is_dropped() -> None:
     [known] = facts().orders
     silent = AnsweredOrder(known.order_number, message=known.message)
-    [row] = trace(document(), site(), everything(), Facts(orders=(silent,)), lambda _: False)
+    [row] = trace(document(), site(), everything(), Facts(orders=(silent,)), is_wanted=lambda _: False)
     assert (row.pointer, row.kind) == ("order:SAMPLE/ORM0001", "dropped")

@@ -8,6 +8,7 @@ import pytest
 
 from mappings.model import Facts
 from mappings.profile import Facility, Receiver, Site
+from mappings.trace.outputs import LANGUAGES
 from mappings.trace.sample import document, everything, site
 from mappings.trace.settings import _FACILITY, _SITE, Setting, settings
 
@@ -74,3 +75,15 @@ def test_a_study_whose_facility_the_site_does_not_know_has_no_settings_of_one():
 
 def test_a_switch_is_measured_with_each_value_that_it_can_have():
     assert {one.name for one in fields(Receiver) if one.metadata.get("values")} >= {"version", "obx3_style"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_asked_for_by_itself_has_the_settings_that_it_has_beside_the_other(measured, language):
+    """A target of HL7 v2 is `PID-5` or `ORU^R01`, and has no point."""
+    found = {one.key: one.moves for one in settings(document(), site(), everything(), Facts(), [language])}
+    is_hl7v2 = language == "HL7 v2"
+    expected = {
+        key: {target for target in one.moves if is_hl7v2 == ("." not in target and bool({"-", "^"} & {*target}))}
+        for key, one in measured.items()
+    }
+    assert found == {key: moves for key, moves in expected.items() if moves}

@@ -252,6 +252,15 @@ def test_a_change_that_reaches_one_language_is_not_mapped_to_the_other(monkeypat
     assert (len(mapped), len(written)) == (1 + 1, 1 + 1)  # apart: the value in FHIR, and in HL7 v2 as in its table
 
 
+@pytest.mark.parametrize(("language", "field"), [("FHIR", "fhir"), ("HL7 v2", "hl7v2")])
+def test_a_language_traced_by_itself_has_the_targets_that_it_has_beside_the_other(language, field):
+    found = trace(document(), site(), everything(), languages=[language])
+    assert {one.pointer: getattr(one, field) for one in found} == {
+        pointer: getattr(one, field) for pointer, one in BY_POINTER.items()
+    }
+    assert all(set(one.fhir + one.hl7v2) == set(getattr(one, field)) for one in found)
+
+
 def test_an_id_that_stands_in_several_places_is_renamed_once(monkeypatch):
     mapped = counted(monkeypatch, "to_fhir")
     places = ("/studyId", "/reports/0/studyId")

@@ -164,12 +164,12 @@ async def test_one_is_measured_at_a_time(monkeypatch):
     running, most = 0, 0
     measure = trace_rows.trace
 
-    def counted(*given):
+    def counted(*given, **asked):
         nonlocal running, most
         running += 1
         most = max(most, running)
         try:
-            return measure(*given)
+            return measure(*given, **asked)
         finally:
             running -= 1
 
