@@ -33,8 +33,8 @@ IS_WHOLE: Final = os.environ.get("EXAMPLES") == "all"  # as in `make soak`
 
 
 def examples(most: int) -> int:
-    """Return the number of examples for a property: few in `make test`, all in soak, else a seventh."""
-    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 1 / 7)))
+    """Return the number of examples for a property: few in `make test`, all in soak, else a tenth."""
+    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.1)))
 
 
 # Both databases for an indirect parameter: the second one in `make soak`

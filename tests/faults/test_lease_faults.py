@@ -117,6 +117,7 @@ async def test_f71_an_answer_that_comes_when_the_database_is_frozen_is_written_d
         assert said(receiver) == [OLD]
 
 
+@pytest.mark.soak
 async def test_f72_what_a_holder_wrote_that_slept_while_it_wrote_is_put_right(postgres_engine, tmp_path):
     """The bytes cannot be stopped: they are in the kernel of the holder's machine, and the network is slow."""
     async with shut_away(postgres_engine, tmp_path) as (feed, receiver, process, wire, _):

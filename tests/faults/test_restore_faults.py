@@ -252,6 +252,7 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         await drill.certified()
 
 
+@pytest.mark.soak
 async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_signed_then_is_sent(drill):
     with drill.serving() as gateway:
         await drill.begun(gateway)

@@ -21,7 +21,6 @@ from fakes.cluster import binaries, cluster
 from fakes.feed_process import place_of
 from fakes.feed_site import destination
 from fakes.gateway_process import Running, environment, site_file, started
-from fakes.scale import EITHER_STORE
 from fakes.server_processes import freeze, processes, signal_all
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -112,6 +111,7 @@ def own_server():
         yield f"{url}/postgres"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 async def test_a_server_that_freezes_is_told_of_and_then_that_it_goes_on(own_server, tmp_path):
     async with watched(own_server, tmp_path) as here:
@@ -152,7 +152,8 @@ async def test_a_file_that_cannot_grow_is_told_of_and_then_that_it_can(sqlite_da
         await here.until_told(("store-lost", "raised"), ("store-lost", "cleared"))
 
 
-@pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
+@pytest.mark.soak
+@pytest.mark.parametrize("engines", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.timeout(180)
 async def test_a_restart_in_good_order_repeats_no_alert_and_tells_at_once_what_ended_meanwhile(engines, tmp_path):
     engine = engines()

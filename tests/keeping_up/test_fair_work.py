@@ -131,7 +131,8 @@ async def ratio(port: int, path: str, requests: int, method: str, *heavy: str, b
     return least
 
 
-@pytest.mark.parametrize("form", ["json", pytest.param("xml", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("form", ["json", "xml"])
 async def test_ten_large_validations_leave_the_reads_of_another_client_quick(served, form):
     port, paths = served
     assert len(VALIDATED) > 500_000

@@ -55,6 +55,7 @@ async def until(record: Callable[[], Awaitable[SweepRecord]], holds: Callable[[S
         return found
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("studies", "longest"), SWEPT.both())
 async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_beside_it(
     studies, longest, sqlite_database, tmp_path, say

@@ -131,6 +131,7 @@ async def test_what_opened_and_closed_between_two_looks_is_queued_within_a_sweep
         assert at.lag("sum") == pytest.approx(waits[0], abs=1)
 
 
+@pytest.mark.soak
 async def test_a_text_that_changes_in_silence_is_queued_within_a_day(monkeypatch, sqlite_engine, say):
     waits = []
     async with stage(monkeypatch, sqlite_engine, studies=40, sweep_interval=300, open_interval=300) as at:

@@ -33,7 +33,7 @@ async def happen(feed, story):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize("window", [1, pytest.param(3, marks=pytest.mark.soak)])
 def test_after_any_refusals_for_now_all_is_delivered_in_order_without_an_operator(migrated_sqlite, monkeypatch, window):
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(happenings)

@@ -174,7 +174,7 @@ def with_several_reports():
     return made
 
 
-OF_SEVERAL = [pytest.param(one, marks=pytest.mark.full) for one in ("two-patients", "addenda-two")]
+OF_SEVERAL = ["two-patients", pytest.param("addenda-two", marks=pytest.mark.soak)]
 
 
 @pytest.mark.full
