@@ -20,7 +20,7 @@ from fakes.scale import examples
 from mappings.profile import receiver
 
 pytestmark = pytest.mark.timeout(600)
-LIVES = examples(400)
+LIVES = examples(600)
 
 
 @cache

@@ -209,7 +209,7 @@ async def disk_full(watch):
     here.site.here.account.change_text(late.report_id, "FINDINGS: " + "long " * 40_000)
     await watch.begin("store-full")
     await watch.click("store-full")
-    watch.told("its disk is full", "Nothing is lost", "Free space on the disk of the database")
+    watch.told("its disk is full", "Nothing is lost", "Free space, but delete no file of the gateway")
     before = here.arrived("ehr")
     await here.write("PRAGMA max_page_count = 4294967294")
     await watch.begin(gone="store-full")
