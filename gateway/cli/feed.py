@@ -77,6 +77,7 @@ def apply(
 ) -> None:
     """Apply the plan of a destination: send the messages that it adds and stop those that it stops."""
     from gateway.feed.operator.arguments import wrong
+    from gateway.feed.operator.plan_and_apply import PlanDecision
     from gateway.feed.operator.plan_and_apply import apply as apply_plan
 
     if leave and not reason:
@@ -85,7 +86,7 @@ def apply(
     _act_on_store(
         configuration,
         "feed apply",
-        lambda engine, _: apply_plan(engine, configuration, name, leaves=leave, reason=reason),
+        lambda engine, _: apply_plan(engine, configuration, name, PlanDecision(reason, leave)),
         reason,
         destination=name,
     )

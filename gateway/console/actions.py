@@ -12,7 +12,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlencode
@@ -32,6 +32,7 @@ from gateway.feed.operator.arguments import (
     would_be_sent,
     wrong,
 )
+from gateway.feed.operator.plan_and_apply import PlanDecision, Plans
 from gateway.fhir_api.audit.audited import trail_of
 from gateway.runtime.command_words import HeldAs
 from gateway.runtime.errors import ConfigError
@@ -138,6 +139,11 @@ async def _decide(one: ActionAsked, _: Any, reason: str, verdict: Literal["link"
     return await study_decisions.decide(*one.store, verdict, one.given("patient"), one.given("study"), reason)
 
 
+async def _settle_plan(one: ActionAsked, seen: Plans, decision: PlanDecision) -> CommandAnswer:
+    (planned,) = seen.plans
+    return await plan_and_apply.apply(*one.store, one.at, replace(decision, agreed=planned.rows))
+
+
 ACTIONS: Final = (
     ConsoleAction(
         "resume",
@@ -201,7 +207,7 @@ ACTIONS: Final = (
         "feed apply",
         "Sends the reports that the changed settings add, and stops those that they stop.",
         lambda one: plan_and_apply.foresee_apply(*one.store, one.at),
-        lambda one, _, reason: plan_and_apply.apply(*one.store, one.at, reason=reason),
+        lambda one, seen, reason: _settle_plan(one, seen, PlanDecision(reason)),
     ),
     ConsoleAction(
         "discard",
@@ -209,7 +215,7 @@ ACTIONS: Final = (
         "feed apply",
         "Discards the plan: sends nothing of it, and stops nothing.",
         lambda one: plan_and_apply.foresee_apply(*one.store, one.at),
-        lambda one, _, reason: plan_and_apply.apply(*one.store, one.at, leaves=True, reason=reason),
+        lambda one, seen, reason: _settle_plan(one, seen, PlanDecision(reason, leaves=True)),
     ),
     ConsoleAction(
         "match",

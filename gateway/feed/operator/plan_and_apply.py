@@ -285,10 +285,22 @@ async def foresee_apply(engine: Engine, configuration: Configuration, name: str)
     return RefusedCommand((found.refused,)) if found.refused else found
 
 
+@dataclass(frozen=True, slots=True)
+class PlanDecision:
+    """What an operator decides about a plan: it is carried out, or with `leaves` discarded.
+
+    `agreed` are the rows that the operator saw: nothing else is settled. None: the whole plan.
+    """
+
+    reason: str = ""
+    leaves: bool = False
+    agreed: Sequence[PlannedRow] | None = None
+
+
 async def apply(
-    engine: Engine, configuration: Configuration, name: str, *, leaves: bool = False, reason: str = ""
+    engine: Engine, configuration: Configuration, name: str, decision: PlanDecision
 ) -> AppliedPlan | RefusedCommand:
-    """Carry out the plan of a destination: send what it adds, stop what it stops; with `leaves`, discard it.
+    """Carry out the plan of a destination: send what it adds, stop what it stops; or discard it.
 
     Refused if the plan is still being made, these settings are not in force, or it is unknown which messages were sent.
     Messages held because they may have been sent stay held.
@@ -299,12 +311,14 @@ async def apply(
     """
     if refused := await _why_not(engine, configuration, name):
         return refused
-    every, doubtful = await plans.plan_rows(engine, name), await doubtful_lanes(engine, name)
+    standing, doubtful = await plans.plan_rows(engine, name), await doubtful_lanes(engine, name)
+    agreed = set(standing if decision.agreed is None else decision.agreed)
+    every = [one for one in standing if one in agreed]
     rows = [one for one in every if one.study_id not in doubtful]
-    verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
-    await engine.do(partial(noted, verb, f"{name} {counts}", reason, micros(clock.now())))
-    lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
-    return AppliedPlan(name, counts, leaves, len(rows) < len(every), tuple(lacking))
+    verb, counts = "feed-leave" if decision.leaves else "feed-apply", plan_of(rows)
+    await engine.do(partial(noted, verb, f"{name} {counts}", decision.reason, micros(clock.now())))
+    lacking = await (leave_plan if decision.leaves else apply_plan)(engine, name, rows)
+    return AppliedPlan(name, counts, decision.leaves, len(rows) < len(every), tuple(lacking))
 
 
 async def _why_not(engine: Engine, configuration: Configuration, name: str) -> RefusedCommand | None:

@@ -3,9 +3,9 @@
 Both have the same resources, the gateway on SQLite and on PostgreSQL, HAPI on the same PostgreSQL server (fsync on,
 vacuumed). What counts is the CPU of a server and of all processes of PostgreSQL. The contenders take turns, with a
 route that answers constant bytes among them; medians of the rounds and their spread. Before, each contender is asked
-round after round until two in a row agree within 5 %: Java compiles what it runs often. The gateway has login and audit
-on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped, so each round asks for something else;
-a row of its own asks the same again. HAPI's timed jobs are off.
+25 rounds, and then until two in a row agree within 5 %: Java compiles what it runs often. The gateway has login and
+audit on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped, so each round asks for something
+else; a row of its own asks the same again. HAPI's timed jobs are off.
 BENCH_PEER_STUDIES sets the number of studies, of eleven resources each, BENCH_PEER_REQUESTS that of requests a round.
 """
 
@@ -44,7 +44,8 @@ from gateway.store.studies.search import version_of
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
 ROUNDS, TARGETS = 7, int(os.environ.get("BENCH_PEER_REQUESTS", "400"))
-AGREED, MOST_WARM = 0.05, 40  # two rounds of a warm server differ by no more; rounds until that is given up
+AGREED = 0.05  # two rounds of a warm server differ by no more
+LEAST_WARM, MOST_WARM = 25, 60  # rounds: Java compiles some of what it runs only after 10,000 times
 MORE = 4  # times as many requests of what costs little: CPU is counted in hundredths of a second
 TOKEN = "a-token-of-the-benchmark-" + "x" * 24
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
@@ -152,8 +153,10 @@ def cost(one: Contender, targets: Sequence[str]) -> float:
     return (spent(counted) - before) / len(asked) * 1_000
 
 
-def warmed(contenders: Mapping[str, Callable[[int], float]], most: int = MOST_WARM) -> dict[str, int | None]:
-    """Ask each contender round after round until the costs of two in a row agree; return its rounds, None if never.
+def warmed(
+    contenders: Mapping[str, Callable[[int], float]], least: int = LEAST_WARM, most: int = MOST_WARM
+) -> dict[str, int | None]:
+    """Ask each contender `least` rounds, then until the costs of two in a row agree; return its rounds, None if never.
 
     They take turns. Each function asks the round with that number, and returns the CPU of a request.
     """
@@ -162,7 +165,7 @@ def warmed(contenders: Mapping[str, Callable[[int], float]], most: int = MOST_WA
     for number in range(most):
         for name in [one for one, needed in rounds.items() if needed is None]:
             now, before = contenders[name](number), last.get(name)
-            if before is not None and abs(now - before) <= AGREED * max(now, before):
+            if before is not None and number + 1 >= least and abs(now - before) <= AGREED * max(now, before):
                 rounds[name] = number + 1
             last[name] = now
     return rounds

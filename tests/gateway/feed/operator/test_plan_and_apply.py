@@ -8,6 +8,7 @@ import json
 from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 
+from gateway.feed.operator import plan_and_apply
 from gateway.feed.plan import planner
 from gateway.store.database.engine import Statement, ask
 
@@ -100,6 +101,20 @@ async def test_the_reports_of_a_plan_are_listed_critical_results_first(site, mon
         assert lines[3:] == [f"  {len(rows) - 2} more: --json lists all"]
         [plan] = json.loads("\n".join((await here.feed("plan", "--reports", "--json"))[1]))["destinations"]
         assert [report["reportId"] for report in plan["reports"]] == [report_id for _, report_id, *_ in listed]
+
+
+async def test_only_the_rows_that_an_operator_saw_are_settled(site):
+    async with site(modalities=CT) as here:
+        await here.sync()
+        await here.served()
+        await change(here)
+        await here.planned()
+        configuration = here.configuration()
+        async with here.here.store() as engine:
+            [planned] = (await plan_and_apply.plan(engine, configuration, "ehr")).plans
+            seen, later = planned.rows[:-1], planned.rows[-1]
+            await plan_and_apply.apply(engine, configuration, "ehr", plan_and_apply.PlanDecision(agreed=seen))
+            assert (await plan_and_apply.plan(engine, configuration, "ehr")).plans[0].rows == [later]
 
 
 async def test_a_stop_is_listed_with_what_leaves_its_report_out(site):
