@@ -287,7 +287,7 @@ async def foresee_apply(engine: Engine, configuration: Configuration, name: str)
 
 @dataclass(frozen=True, slots=True)
 class PlanDecision:
-    """What an operator decides about a plan: it is carried out, or with `leaves` discarded.
+    """The decision of an operator about a plan: it is carried out, or with `leaves` discarded.
 
     `agreed` are the rows that the operator saw: nothing else is settled. None: the whole plan.
     """
