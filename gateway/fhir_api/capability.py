@@ -34,8 +34,7 @@ from gateway.fhir_api.http.query import RESULT_PARAMETERS, parameters, value_of
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
-from gateway.index.parameter_lookup import parameters_of
-from gateway.index.parameter_table import CONTENT
+from gateway.index.parameter_lookup import offered_of
 from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.datatypes import json_bytes
@@ -187,8 +186,7 @@ def _resource(row: Served, canonical: str, *, has_words: bool) -> dict[str, Any]
     made["conditionalRead"] = "full-support"
     made["searchInclude"] = list(includes_of(kind))
     made["searchRevInclude"] = list(revincludes_of(kind))
-    searched = (*parameters_of(kind), *((CONTENT,) if has_words and kind == CONTENT.resource_type else ()))
-    made["searchParam"] = [_parameter(one, canonical) for one in searched]
+    made["searchParam"] = [_parameter(one, canonical) for one in offered_of(kind, has_words=has_words)]
     made["documentation"] += " Result parameters: " + " ".join(
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.index.parameter import Parameter
-from gateway.index.parameter_table import OF_EVERY_TYPE, TABLE
+from gateway.index.parameter_table import CONTENT, OF_EVERY_TYPE, TABLE
 
 TYPES: Final = tuple(TABLE)
 # Parameters stored in columns of the resource itself, not in index rows
@@ -27,3 +27,9 @@ def parameter(resource_type: str, name: str) -> Parameter | None:
 def parameters_of(resource_type: str) -> tuple[Parameter, ...]:
     """Return all parameters of a type in table order; empty for a type that is not searched."""
     return TABLE.get(resource_type, ())
+
+
+def offered_of(resource_type: str, *, has_words: bool) -> tuple[Parameter, ...]:
+    """Return all parameters of a type that clients are told of; `has_words`: reports are found by words."""
+    also = (CONTENT,) if has_words and resource_type == CONTENT.resource_type else ()
+    return (*parameters_of(resource_type), *also)

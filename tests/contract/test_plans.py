@@ -52,7 +52,7 @@ from gateway.store.studies.search_sql import Search, Sort, for_dialect
 from gateway.store.studies.within import held_apart, in_facilities
 from gateway.store.studies.write_versions import OF_CURRENT
 
-HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
+HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir", has_words=True)
 # Read whole on purpose: lists for operators, and tables with one or a few rows for each destination
 LISTED = {
     "gateway.store.studies.crawling._STORED",  # how many there are, once by a command that reads them all
@@ -381,6 +381,18 @@ def of_unsure():
             yield from searches(kind, [(name, value)], sort)
 
 
+def of_words():
+    """Yield searches for words, frequent and rare ones, alone and beside other parameters, also by limited clients."""
+    dated, of_patient = ("date", "ge1972"), ("patient", "Patient/patient-3")
+    for words in ("some1", '"with few3"', "only7,only8", "some0 only50"):
+        for sort in ("", "-date", "status"):
+            for others in ([], [dated], [of_patient], [dated, ("category", "urn:s1|v1")]):
+                yield from searches("DiagnosticReport", [("_content", words), *others], sort)
+            for sight in limited_sights():
+                for other in (dated, of_patient):
+                    yield from searches("DiagnosticReport", [("_content", words), other], sort, sight=sight)
+
+
 def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
@@ -413,7 +425,9 @@ async def test_no_statement_with_limits_reads_a_table_of_postgresql_whole(filled
                 assert await postgres_scans_of(statement, given, connection) == []
 
 
-COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, of_unsure, at_random, of_limited_clients])
+COMPOSED = pytest.mark.parametrize(
+    "composed", [of_us_core, of_codes, of_unsure, of_words, at_random, of_limited_clients]
+)
 
 
 @pytest.mark.full
@@ -438,6 +452,7 @@ def test_the_look_out_sees_a_table_that_is_read_whole(filled_sqlite):
         "SELECT count(*) FROM term t WHERE t.value LIKE '%a'",
         "SELECT r.address FROM resource r ORDER BY r.owner",
         "SELECT q.a FROM (SELECT x.address AS a FROM resource x) q",
+        "SELECT w.rowid FROM report_words w WHERE w.words LIKE '%a'",
     ):
         assert sqlite_scans(filled_sqlite, sql, [])
 

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html; the elements are those of https://hl7.org/f
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 from unicodedata import combining, normalize
@@ -42,6 +43,7 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "study": ("study", "imagingStudy"),
         "critical": ("truth", "isCritical"),
         "addendum": ("truth", "isAddendum"),
+        "_content": ("words", "presentedForm"),
         "signed": ("date", "_signed"),  # no element of R4: when the report itself was signed
     },
     "Patient": {
@@ -316,6 +318,24 @@ def _of_type(value: Json, asked: str, resource: Json) -> bool:
     )
 
 
+def says(text: str, asked: str) -> bool:
+    """True if a text has all words and phrases of one alternative of `_content`."""
+    words = split(text)
+    phrases = [split(one) for one in re.findall(r'"[^"]+"|\S+', asked)]
+    return all(any(words[at : at + len(one)] == one for at in range(len(words))) for one in phrases)
+
+
+def split(text: str) -> list[str]:
+    """Split a text into words without case and accents, letter by letter."""
+    plain = "".join(one for one in normalize("NFKD", text.replace("ß", "ss")) if not combining(one)).casefold()
+    return re.sub(r"[^0-9a-z\u0370-\u03ff]+", " ", plain).split()
+
+
+def _words(value: Json, asked: str, resource: Json) -> bool:
+    """Compare with the words of all texts of the report: a word may be in one, and another in the next."""
+    return says(" ".join(b64decode(one["data"]).decode() for one in resource["presentedForm"]), asked)
+
+
 _FITS: Mapping[str, Any] = {
     "id": lambda value, asked, resource: value == asked,
     "token": _token,
@@ -326,6 +346,7 @@ _FITS: Mapping[str, Any] = {
     "reference": _reference,
     "string": _string,
     "date": _date,
+    "words": _words,
     "text": _text_of,
     "of-type": _of_type,
     "exact": lambda value, asked, resource: any(text == _plain(asked) for text in _texts(value)),

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html. Elements without code, reference or value a
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from random import Random
 from typing import Any
 
@@ -38,6 +39,7 @@ CODINGS = (
     ("", "RAD"),
     ("urn:s", "a|b,c"),
 )
+WORDS = ("no", "Deep", "vein", "DEEP-VEIN", "1.5", "Größe", "naïve", "the")
 TEXTS = ("CT Chest", "chest", "Über Thorax", "MRI  Brain", "a,b|c")
 NUMBERS = (
     ("urn:mrn", "0042"),
@@ -106,7 +108,10 @@ class RandomResources:
 
     def _criterion(self, kind: str, depth: int = 2) -> tuple[str, str]:
         dice = self.dice
-        names = list(ELEMENTS[kind]) + ([one for one in EVERY if one != "_lastUpdated"] if depth == 2 else ["_id"])
+        names = [one for one in ELEMENTS[kind] if one != "_content"]
+        names += [one for one in EVERY if one != "_lastUpdated"] if depth == 2 else ["_id"]
+        if depth == 2 and kind == "DiagnosticReport":  # words are not offered in a chain
+            names += ["_content"] * 8
         name = dice.choice(names)
         targets = [one for one in TARGETS.get((kind, name), ()) if one != UNSERVED]
         if depth == 2 and dice.random() < 0.2:
@@ -119,6 +124,8 @@ class RandomResources:
 
     def _plain(self, kind: str, name: str, depth: int) -> tuple[str, str]:
         dice = self.dice
+        if name == "_content":
+            return name, ",".join(self._value(kind, name) for _ in range(dice.choice((1, 1, 2))))
         row = parameter(kind, name)
         offered = ["", "", *row.modifiers, *row.targets]
         if row.type == "reference":
@@ -150,6 +157,9 @@ class RandomResources:
             return dice.choice(
                 (code, f"|{code}", f"{CODE_SYSTEMS[kind]}|{code}", f"{CODE_SYSTEMS[kind]}|", f"urn:x|{code}")
             )
+        if kind_of == "words":
+            words = " ".join(dice.choices(WORDS, k=dice.choice((1, 1, 2, 3))))
+            return dice.choice((words, f'"{words}"'))
         if kind_of == "uri":
             return _escaped(dice.choice(URIS))
         if kind_of == "truth":
@@ -225,6 +235,8 @@ class RandomResources:
             return self.dice.choice(STATUSES[kind])
         if kind_of == "date":
             return self._date(path)
+        if kind_of == "words":
+            return [_text(" ".join(self.dice.choices(WORDS, k=self.dice.randint(0, 9)))) for _ in range(2)]
         make = self._address if name == "address" else makers[kind_of]
         make = self._coding_alone if name in {"class", "modality"} else make
         return self._some(make) if last in LISTS and not (kind == "Organization" and last == "name") else make()
@@ -283,6 +295,10 @@ class RandomResources:
         if path in {"issued", "recorded", "date", "_signed"}:
             return dice.choice(INSTANTS)
         return dice.choice((*DAYS, *INSTANTS))
+
+
+def _text(text: str) -> Json:
+    return {"contentType": "text/plain", "data": b64encode(text.encode()).decode()}
 
 
 def _escaped(text: str) -> str:

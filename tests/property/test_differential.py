@@ -15,13 +15,14 @@ from fakes.store import made, write
 
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
-from gateway.index.parameter_lookup import TYPES, parameters_of
+from gateway.index.parameter_lookup import TYPES, offered_of
+from gateway.index.report_words import said_by
 from gateway.index.search_value import Circumstances
 from gateway.store.studies import search, search_plan
 from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value
 
-WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), BASE)
+WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), BASE, has_words=True)
 NOW = 1_767_225_600_000_000
 SEARCHES = 400
 SEEDS = 26
@@ -34,7 +35,8 @@ async def stored(engine, resources):
         index = rows(resource, UTC, signed=resource.get("_signed"))
         terms = [(key, short_value(key, value)) for key, value in index.terms]
         own, term_set = divided(terms) if number % 3 else (terms, None)
-        each.append(made(address, terms=own, moments=index.moments, term_set=term_set))
+        said = said_by(resource) if resource["resourceType"] == "DiagnosticReport" else None
+        each.append(made(address, terms=own, moments=index.moments, term_set=term_set, words=said))
     await write(engine, *each, now=NOW)
 
 
@@ -66,7 +68,7 @@ async def compare(engine, seed, number):
 
 def test_every_type_and_every_parameter_is_searched():
     assert {kind: {*names, *EVERY} for kind, names in ELEMENTS.items()} == {
-        kind: {row.name for row in parameters_of(kind)} for kind in TYPES
+        kind: {row.name for row in offered_of(kind, has_words=True)} for kind in TYPES
     }
     assert set(COUNTS) == set(TYPES)
     resources = [one for seed in range(5) for one in RandomResources(seed).world.values()]

@@ -148,12 +148,14 @@ async def test_a_client_with_limits_learns_nothing_of_words_that_it_does_not_see
         assert bare[0] == bare[1]
 
 
-async def test_the_capability_statement_has_it_only_where_it_is_offered(stage):
+async def test_the_descriptions_of_the_server_have_it_only_where_it_is_offered(stage):
     async with facade() as other:
         offered = []
         for one in (stage, other):
             statement = (await one.get("metadata")).json()
             [reports] = [row for row in statement["rest"][0]["resource"] if row["type"] == "DiagnosticReport"]
-            offered.append("_content" in {row["name"] for row in reports["searchParam"]})
-        assert offered == [True, False]
+            described = (await one.client.get(BASE.removesuffix("fhir") + "openapi.json")).json()["paths"]
+            search = described["/fhir/DiagnosticReport"]["get"]["parameters"]
+            offered += ["_content" in {row["name"] for row in rows} for rows in (reports["searchParam"], search)]
+        assert offered == [True, True, False, False]
         assert (await other.get("DiagnosticReport?_content=x")).status_code == 400

@@ -60,9 +60,10 @@ _OF_RESULT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Example ids, one for each resource type that has one."""
+    """Example ids, one for each resource type that has one; `has_words`: reports are found by words."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
+    has_words: bool = False
 
     def parameter(self, row: Parameter) -> str:
         """Return an example value of a search parameter."""
@@ -92,19 +93,22 @@ async def examples(request: Request) -> Examples:
 
     Empty also where there is an audit: the description is not noted in it, so it names no patient (D42).
     """
+    serving = facade(request)
+    none = Examples(has_words=serving.has_words)
     if trail_of(request.scope) is not None:
-        return Examples()
-    sight, engine = await sight_of(request), facade(request).engine
+        return none
+    sight = await sight_of(request)
     query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True, sight=sight)
     if not sight.allows(OF_REPORTS, "s"):
-        return Examples()
-    result = await page(engine, query, BEGINNING)
+        return none
+    result = await page(serving.engine, query, BEGINNING)
     if not result.versions:
-        return Examples()
+        return none
     ids = _ids(result.versions[0].resource)
     limits = None if sight.access is None else {kind: sight.limits(kind, "r") for kind in ids if kind in TYPES}
-    stored = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()], limits)
-    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or stored.get(f"{kind}/{one}")})
+    stored = await current(serving.engine, [f"{kind}/{one}" for kind, one in ids.items()], limits)
+    shown = {kind: one for kind, one in ids.items() if kind == "Binary" or stored.get(f"{kind}/{one}")}
+    return Examples(shown, serving.has_words)
 
 
 def _ids(report: Mapping[str, Any]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from gateway.fhir_api.served import (
     Served,
 )
 from gateway.index.parameter import Parameter
-from gateway.index.parameter_lookup import parameters_of
+from gateway.index.parameter_lookup import offered_of, parameters_of
 
 Json = dict[str, Any]
 FHIR_TYPES: Final = ("application/fhir+json", "application/fhir+xml")
@@ -205,7 +205,7 @@ def _id(ids: str, example_id: str | None) -> Json:
 
 
 def _searches(kind: str, examples: Examples) -> Iterator[Json]:
-    for one in parameters_of(kind):
+    for one in offered_of(kind, has_words=examples.has_words):
         yield query(one.name, _parameter_text(one), example=examples.parameter(one))
 
 
