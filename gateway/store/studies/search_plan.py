@@ -1,10 +1,10 @@
 """Decide how to run a search: from its clause with the fewest matches, or along the index that has its sort order.
 
 https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is read from
-there. Any other search has rounds. A round counts the index rows of each clause up to a bound. If a clause has fewer,
-the search is read from it. Otherwise the round looks for the page among so many first resources in the order. Only the
-last round refuses: for a client with limits it counts what the client sees, so that a refusal tells nothing of what is
-hidden. The clock is a guard for what no count bounds.
+there. Any other search looks among the first few resources in the order, and then has rounds. A round counts the index
+rows of each clause up to a bound. If a clause has fewer, the search is read from it. Otherwise the round looks for the
+page among so many first resources in the order. Only the last round refuses: for a client with limits it counts what
+the client sees, so that a refusal tells nothing of what is hidden. The clock is a guard for what no count bounds.
 Proved by tests/contract/test_search_plan.py and tests/contract/test_plans.py.
 """
 
@@ -41,6 +41,7 @@ _GROWTH: Final = 8  # all rounds before one take little of its time
 # Bounds of the rounds, in index rows: the first is read at once, and the last is what PostgreSQL reads, tests and sorts
 # in little more than a second of processor time, SQLite in less
 ROUNDS: Final = (1_000, 1_000 * _GROWTH, 1_000 * _GROWTH * _GROWTH)
+_LIKELY: Final = 2  # pages; as if most match, the first look is among so many
 COUNTED: Final = 256_000  # what both test in as long if nothing is sorted
 _TOO_BROAD: Final = "each parameter finds {:,} resources or more, and too few of the first in the order match"
 _TOO_LONG: Final = f"it took longer than {search_sql.SECONDS:g} s"
@@ -56,8 +57,9 @@ async def read_page(engine: Engine, search: Search) -> _Found:
     until = clock.monotonic() + search_sql.SECONDS
     if not is_broad(search):
         return await _from_clause(engine, search, until, tries_here=True)
-    looks, is_likely = _may_look(search), False
-    for most in ROUNDS:
+    looks = _may_look(search)
+    is_likely = looks and _LIKELY * search.most < ROUNDS[0]
+    for most in (_LIKELY * search.most, *ROUNDS) if is_likely else ROUNDS:
         found = None if is_likely else await _from_few(engine, search, most, until, looks=looks)
         if looks and found is None:
             found, matches = await _look(engine, search, most, until)
@@ -101,14 +103,14 @@ async def _narrowest(engine: Engine, search: Search, most: int, until: float, *,
     places = counted_places(search, looks=looks)
     if not places:
         return None
-    [numbers] = await _scan(engine, counts(search, places, most), until, tries_here=most == ROUNDS[0])
+    [numbers] = await _scan(engine, counts(search, places, most), until, tries_here=most <= ROUNDS[0])
     number, place = min(zip(numbers, places, strict=True))
     return replace(search, start=place) if number < most else None
 
 
 async def _from_few(engine: Engine, search: Search, most: int, until: float, *, looks: bool) -> _Found | None:
     fewer = await _narrowest(engine, search, most, until, looks=looks)
-    return None if fewer is None else await _from_clause(engine, fewer, until, tries_here=most == ROUNDS[0])
+    return None if fewer is None else await _from_clause(engine, fewer, until, tries_here=most <= ROUNDS[0])
 
 
 async def _from_clause(engine: Engine, search: Search, until: float, *, tries_here: bool) -> _Found:
@@ -126,7 +128,7 @@ async def _look(engine: Engine, search: Search, most: int, until: float) -> tupl
     Also return how many matches are among them. Those that have the first sort key of the next one are left out: very
     many may have one date, such as a birth date that stands for none.
     """
-    here = most == ROUNDS[0]
+    here = most <= ROUNDS[0]
     behind = await _scan(engine, edge(search, most), until, tries_here=here)
     sql = page_before(search, behind[0][0] if behind else None)
     rows = await _scan(engine, sql, until, tries_here=here)
