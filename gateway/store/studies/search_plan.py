@@ -1,10 +1,10 @@
 """Decide how to run a search: from its clause with the fewest matches, or along the index that has its sort order.
 
 https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is read from
-there. Any other search looks among the first few resources in the order, and then has rounds. A round counts the index
-rows of each clause up to a bound. If a clause has fewer, the search is read from it. Otherwise the round looks for the
-page among so many first resources in the order. Only the last round refuses: for a client with limits it counts what
-the client sees, so that a refusal tells nothing of what is hidden. The clock is a guard for what no count bounds.
+there. Any other search has rounds; one within bounds of its order looks among the first few before. A round counts the
+index rows of each clause up to a bound. If a clause has fewer, the search is read from it. Otherwise the round looks for
+the page among so many first resources in the order. Only the last round refuses: for a client with limits it counts
+what the client sees, so that a refusal tells nothing of what is hidden. The clock is a guard for what no count bounds.
 Proved by tests/contract/test_search_plan.py and tests/contract/test_plans.py.
 """
 
@@ -58,7 +58,8 @@ async def read_page(engine: Engine, search: Search) -> _Found:
     if not is_broad(search):
         return await _from_clause(engine, search, until, tries_here=True)
     looks = _may_look(search)
-    is_likely = looks and _LIKELY * search.most < ROUNDS[0]
+    is_of_order = any(_is_of_order(one, search) for one in search.clauses)
+    is_likely = looks and is_of_order and _LIKELY * search.most < ROUNDS[0]
     for most in (_LIKELY * search.most, *ROUNDS) if is_likely else ROUNDS:
         found = None if is_likely else await _from_few(engine, search, most, until, looks=looks)
         if looks and found is None:
