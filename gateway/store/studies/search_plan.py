@@ -2,9 +2,10 @@
 
 https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is read from
 there. Any other search has rounds; one within bounds of its order looks among the first few before. A round counts the
-index rows of each clause up to a bound. If a clause has fewer, the search is read from it. Otherwise the round looks for
-the page among so many first resources in the order. Only the last round refuses: for a client with limits it counts
-what the client sees, so that a refusal tells nothing of what is hidden. The clock is a guard for what no count bounds.
+index rows of each clause up to a bound. If a clause has fewer, the search is read from it. Otherwise the round looks
+for the page among so many first resources in the order. Only the last round refuses: for a client with limits it
+counts what the client sees, so that a refusal tells nothing of what is hidden. The clock is a guard for what no count
+bounds.
 Proved by tests/contract/test_search_plan.py and tests/contract/test_plans.py.
 """
 
