@@ -290,3 +290,12 @@ async def test_the_history_of_a_type_reads_no_more_if_others_changed_since(engin
     await _grown(engine, SMALL, SMALL * TIMES)
     await analysed()
     assert await read() <= small * 1.3 + 100
+
+
+async def test_a_page_within_bounds_of_its_order_reads_less_than_a_round(engine, analysed):
+    await _grown(engine, 0, SMALL)
+    await analysed()
+    for text in ("DiagnosticReport?date=ge1970&_sort=date", "DiagnosticReport?date=ge1970&_sort=-date"):
+        read, found = await _read(engine, text)
+        assert found == PAGE
+        assert read < search_plan.ROUNDS[0], (text, read)

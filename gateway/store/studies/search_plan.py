@@ -42,7 +42,7 @@ _GROWTH: Final = 8  # all rounds before one take little of its time
 # Bounds of the rounds, in index rows: the first is read at once, and the last is what PostgreSQL reads, tests and sorts
 # in little more than a second of processor time, SQLite in less
 ROUNDS: Final = (1_000, 1_000 * _GROWTH, 1_000 * _GROWTH * _GROWTH)
-_LIKELY: Final = 2  # pages; as if most match, the first look is among so many
+_LIKELY: Final = 2  # pages: if most resources within the bounds match, the page is among so many of the first
 COUNTED: Final = 256_000  # what both test in as long if nothing is sorted
 _TOO_BROAD: Final = "each parameter finds {:,} resources or more, and too few of the first in the order match"
 _TOO_LONG: Final = f"it took longer than {search_sql.SECONDS:g} s"
