@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Final, Literal, NamedTuple
 
-from mappings.sections.headings import MODALITIES, REGIONS
+from mappings.sections.headings import HEADINGS, MODALITIES, REGIONS
 
 Kind = Literal["noun", "verb", "report", "date", "negation", "end", "author", "limit", "grammar", "subject", "other"]
 Trait = Literal[
     "certain", "document", "vague", "earlier", "latest", "own", "elsewhere", "fault", "late", "note", "hinted", "sign",
-    "treatment",
+    "treatment", "reread", "first", "custom",
 ]  # fmt: skip
 
 # Language -> words in lower case without accents, as regular expressions. The first two tables have nouns and verbs
@@ -173,7 +173,23 @@ _NOTES: Final[dict[str, str]] = {
 # Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
 _HINTED: Final[dict[str, str]] = {
     "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]? p?ps postscript\w*"
-    r" scriptum posdata further weitere additionnel\w* aanvullend\w*"
+    r" scriptum posdata further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
+    r" re-?(?:evaluat|assess|review)\w* neubewertung revaloracion rivalutazione reavaliacao"
+}
+# ... or of what was read again: "Overread:", "Nachbefundung:"
+_REREAD: Final[dict[str, str]] = {
+    "all": r"(?:re|over)-?(?:read|interpret)\w* (?:nach|zweit|re-?)befund\w* relecture relectura rilettura releitura"
+    " herbeoordeling herlezing"
+}
+# Readings before the report: "Wet read:"
+_FIRST: Final[dict[str, str]] = {"all": "wet overnight resident nighthawk"}
+# Words of labels and sentences about the patient, the examination or the author, which reports begin with
+_CUSTOM: Final[dict[str, str]] = {
+    "all": r"patient\w* pa[cz]ient\w* limit\w* qualit\w* prepara\w* artifact\w* transcri\w* dictat\w* order\w* refer\w*"
+    r" disclaimer\w* allerg\w* symptom\w* question\w* request\w* department\w* labs? \w*labor\w* interpreter\w* team"
+    r" menstrua\w* pregnan\w* schwanger\w* embara\w* grossesse\w* gravid\w* zwanger\w* weight gewicht\w* poids peso"
+    r" screening attest\w* access technologist\w* implant\w* pacemaker\w* zuweis\w* uberweis\w* part status"
+    r" confidential\w* e?gfr"
 }
 # Nouns that stand for a sign or a measurement, too ("Retraction: nipple"), and what corrects the body
 _SIGNS: Final[dict[str, str]] = {"all": "retractions? complement precision"}
@@ -307,7 +323,10 @@ def _kinds() -> re.Pattern[str]:
 @cache
 def _traits() -> dict[str, re.Pattern[str]]:
     tables = {"vague": _PARTS, "earlier": _EARLIER, "latest": _LATEST, "own": _OWN, "elsewhere": _ELSEWHERE}
-    tables |= {"fault": _FAULTS, "late": _LATE, "note": _NOTES, "hinted": _HINTED}
+    tables |= {"fault": _FAULTS, "late": _LATE, "note": _NOTES, "hinted": _HINTED, "reread": _REREAD, "first": _FIRST}
     tables |= {"sign": _SIGNS, "treatment": _TREATMENTS}
     made = {name: re.compile(_stems(table)) for name, table in tables.items()}
+    others = HEADINGS.keys() - {"addendum", "findings", "findings_impression", "impression"}
+    headed = {plainly(one) for label in others for phrase in HEADINGS[label] for one in re.split(r"[\s/]+", phrase)}
+    made["custom"] = re.compile("|".join((_stems(_CUSTOM), *map(re.escape, sorted(headed)))))
     return {**made, "certain": re.compile(rf"(?:{_stems(_NOUNS, _VERBS)})(?:en|es|e|s|n)?"), "document": _DOCUMENTS}

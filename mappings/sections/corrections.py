@@ -162,17 +162,12 @@ class _Head:
             return is_document or "subject" not in kinds or not kinds.isdisjoint({"report", "date"})
         has_note = any(one.has("note") for one in self.words)
         if "verb" in kinds:
-            return has_note or "report" in kinds or self._has_date() or (is_set_off and self._corrects_by_verb())
+            return has_note or "report" in kinds or _has_date(self.words) or (is_set_off and self._corrects_by_verb())
         if not is_set_off or kinds - {"report", "grammar", "date"}:
             return False
         is_fault = any(one.has("fault") for one in self.words)
         is_of_report = any(one.kind == "report" and not one.has("fault") for one in self.words)
         return (is_fault and (is_of_report or has_note)) or (has_note and any(one.has("late") for one in self.words))
-
-    def _has_date(self) -> bool:
-        """True for more than a year: "Revised 2017 criteria"."""
-        dates = [one for one in self.words if one.kind == "date"]
-        return len(dates) > 1 or any(_SEPARATED.search(one.plain) for one in dates)
 
     def _corrects_by_verb(self) -> bool:
         """True for nothing but verbs: AMENDED, "Annule et remplace"."""
@@ -189,8 +184,8 @@ class _Head:
         is_dated = following and (following["number"] or kind_of(following[0]) == "date")
         if word.kind == "author":
             self.authors = AUTHOR_WORDS
-        elif word.kind == "other" and self.authors:
-            self.authors -= 1
+        elif word.kind == "other" and (self.authors or self._is_initials(token["word"])):
+            self.authors = max(0, self.authors - 1)
         elif self._ends_label(token["word"], word, is_dated=bool(is_dated)):
             self.is_over = True
         else:
@@ -199,14 +194,16 @@ class _Head:
         self.last = token["word"]
         return None
 
+    def _is_initials(self, word: str) -> bool:
+        """True for an author's initials behind a date."""
+        return len(word) <= _INITIALS and word.isupper() and any(one.kind == "date" for one in self.words)
+
     def _ends_label(self, word: str, found: Word, *, is_dated: bool) -> bool:
         """True for a word that no label has."""
         if found.kind == "limit":
             return not is_dated
         if found.kind != "other":
             return found.kind == "negation"
-        if len(word) <= _INITIALS and word.isupper() and any(one.kind == "date" for one in self.words):
-            return False
         is_behind = any(one.kind == "noun" for one in self.words)
         is_object = any(one.plain in _TO for one in self.words)
         others = sum(one.kind == "other" for one in self.words)
@@ -262,9 +259,18 @@ class _Head:
 
 
 # Words of a label that might be of a correction, and kinds of words that stand beside them
-_HINTS: Final[tuple[Trait, ...]] = ("fault", "late", "hinted")
+_HINTS: Final[tuple[Trait, ...]] = ("fault", "late", "hinted", "reread")
 _BESIDE_HINTS: Final = frozenset({"report", "date", "grammar", "author", "limit"})
 _OF_LABEL: Final = frozenset({"noun", "verb", "report", "date", "author"})
+_ABOUT_ELSE: Final = frozenset({"subject", "negation", "end"})
+_OTHER_READINGS: Final[tuple[Trait, ...]] = ("elsewhere", "earlier", "first")
+_LONGEST_REMARK: Final = 8  # words of a label
+# A label up to a colon, or between marks, and what follows
+_SET_OFF: Final = frozenset("*=~#<>|[")
+_REMARK: Final = re.compile(
+    r"\s*(?P<marks>[*=~#<>|]{2,12}|\[)?(?P<label>.{1,160}?)"
+    r"(?:[:\uff1a](?!\d)|(?(marks)(?:[*=~#<>|]{2,12}|\]):?|(?!)))(?P<said>.*)"
+)
 
 
 def is_negated(content: str) -> bool:
@@ -301,28 +307,89 @@ def _is_of_sentence(word: str) -> bool:
     return word in _STATING or (word.islower() and kind_of(word) == "negation")
 
 
-def is_hinted(text: str) -> bool:
+def is_hinted(text: str, *, is_own: bool = False) -> bool:
     """True if a line begins with a label that might be of a correction, and goes on with a sentence: "Discrepancy: …".
 
-    Its words are only of correcting, of errors, of what comes late, and of reports. "Discrepancy: Yes" answers a form.
+    Its words are only of correcting, of errors, of what comes late or was read again, and of reports. With `is_own` it
+    also names a report or a date: "Changed impression: …".
+    """
+    return any(_hints_at(label, is_own=is_own) for label, _ in _remarks(text))
+
+
+def is_remarked(text: str, *, is_own: bool = False) -> bool:
+    """True if a line begins with a label that is no custom of reports, and goes on with a sentence: "Second look: …".
+
+    Neither may be about the patient or the examination. Above the first heading real reports have no such line. With
+    `is_own` the label also names a report or a date.
+    """
+    return any(
+        _is_uncommon(label) and (not is_own or _is_named(label)) and _states_a_finding(said)
+        for label, said in _remarks(text)
+    )
+
+
+def _remarks(text: str) -> Iterator[tuple[list[Word], str]]:
+    """Yield each label at the start of a line, and the sentence that follows it there or below.
+
+    "Discrepancy: Yes" answers a form.
     """
     rows = text.splitlines()
     for number, row in enumerate(rows):
-        label, colon, said = row.replace("\uff1a", ":").partition(":")
-        said = said.strip() or next(filter(None, map(str.strip, rows[number + 1 : number + 3])), "")
-        is_label = bool(colon) and len(label) <= _LONGEST_HEAD and _hints_at(label)
+        if ":" not in row and "\uff1a" not in row and row.lstrip()[:1] not in _SET_OFF:
+            continue  # most lines
+        found = _REMARK.match(row)
+        if found is None:
+            continue
+        said = found["said"].strip() or next(filter(None, map(str.strip, rows[number + 1 : number + 3])), "")
         is_said = is_statement(said) and _begins_sentence(said) and not _ANSWER.match(said)
-        if is_label and is_said and not is_negated(said):
-            return True
-    return False
+        if is_said and not is_negated(said):
+            yield list(words(found["label"].replace(".", ""))), said
 
 
-def _hints_at(label: str) -> bool:
+def _hints_at(label: Sequence[Word], *, is_own: bool) -> bool:
     """True if a label has a word that might be of a correction, and none about something else."""
-    found = list(words(label.replace(".", "")))
-    is_hint = [one.kind in {"noun", "verb"} or any(one.has(trait) for trait in _HINTS) for one in found]
-    is_part = [one.kind in _BESIDE_HINTS or one.has("note") or one.has("earlier") for one in found]
-    return any(is_hint) and all(map(or_, is_hint, is_part)) and not any(one.has("elsewhere") for one in found)
+    is_hint = [one.kind in {"noun", "verb"} or any(one.has(trait) for trait in _HINTS) for one in label]
+    is_part = [one.kind in _BESIDE_HINTS or one.has("note") or one.has("earlier") for one in label]
+    is_else = any(one.has("elsewhere") for one in label)
+    return any(is_hint) and all(map(or_, is_hint, is_part)) and not is_else and (not is_own or _is_named(label))
+
+
+def _has_date(label: Sequence[Word]) -> bool:
+    """True for more than a year: "Revised 2017 criteria"."""
+    dates = [one for one in label if one.kind == "date"]
+    return len(dates) > 1 or any(_SEPARATED.search(one.plain) for one in dates)
+
+
+def _is_named(label: Sequence[Word]) -> bool:
+    """True if a label names a report, a reading, or a date with day, month and year; other numbers are of lesions."""
+    return any(
+        one.has("reread") or _is_report(one) or _DATE.search(one.plain) or _ISO_DATE.search(one.plain) for one in label
+    )
+
+
+def _is_report(word: Word) -> bool:
+    return word.kind == "report" and not word.has("vague")
+
+
+def _is_uncommon(label: Sequence[Word]) -> bool:
+    """True for a short label of its own words, or a named report, that is about no examination and no earlier reading.
+
+    "Wet read:" is what the report supersedes.
+    """
+    is_own = any(one.kind not in _BESIDE_HINTS or (_is_report(one) and len(label) > 1) for one in label)
+    is_else = any(one.kind in _ABOUT_ELSE or _is_custom(one) or any(map(one.has, _OTHER_READINGS)) for one in label)
+    return is_own and not is_else and len(label) <= _LONGEST_REMARK
+
+
+def _states_a_finding(said: str) -> bool:
+    """True for a sentence that does not begin with the patient or the examination."""
+    found = [token["word"] for token in TOKEN.finditer(said) if token["word"]]
+    is_else = any(_is_custom(Word(kind_of(one), plainly(one))) for one in found[:2])
+    return any(map(_is_of_sentence, found)) and not is_else
+
+
+def _is_custom(word: Word) -> bool:
+    return word.kind == "other" and word.has("custom")
 
 
 def is_statement(text: str) -> bool:

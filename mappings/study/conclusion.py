@@ -48,6 +48,7 @@ from mappings.sections.corrections import (
     is_corrected,
     is_hinted,
     is_negated,
+    is_remarked,
     is_statement,
     newest_first,
     subjects,
@@ -193,11 +194,13 @@ def correction_issues(parts: Iterable[Passage], pointer: str) -> list[MappingIss
 def _with_corrections(sections: tuple[Section, ...]) -> tuple[tuple[Section, ...], frozenset[int]]:
     """Label a text before the first heading that corrects the report, and list the sections that only might.
 
-    Below the first heading only sentences about this very report count.
+    Below the first heading only sentences about this very report count, and labels that name a report or a date.
     """
     doubtful = {place for place, section in enumerate(sections) if _is_doubtful(section)}
     if len(sections) > 1:
         doubtful |= {place for place, one in enumerate(sections) if not one.label and is_hinted(one.body)}
+        if _is_remark(sections):
+            doubtful.add(0)
     if sections and not sections[0].label and not is_document(sections[0].body):
         found = certainty(sections[0].body)
         if found == "explicit" and len(sections) > 1:
@@ -207,13 +210,19 @@ def _with_corrections(sections: tuple[Section, ...]) -> tuple[tuple[Section, ...
     return sections, frozenset(doubtful)
 
 
+def _is_remark(sections: Sequence[Section]) -> bool:
+    """True if a remark stands above a report with findings: without their heading, they would stand there."""
+    is_below = any(one.label in _BODY - {"impression"} for one in sections[1:])
+    return is_below and not sections[0].label and is_remarked(sections[0].body)
+
+
 def _is_doubtful(section: Section) -> bool:
-    """True for corrected findings, and for a section that has a sentence by which this very report is corrected."""
-    if section.label == "findings" and is_corrected(section.heading):
-        return True
-    if not section.label and is_document(section.body):
+    """True for corrected findings, and for a section with a sentence or label by which this report is corrected."""
+    if section.label in {"addendum", *CONCLUDING} or (not section.label and is_document(section.body)):
         return False
-    return section.label not in {"addendum", *CONCLUDING} and certainty(section.body, is_own=True) == "explicit"
+    if section.label == "findings" and (is_corrected(section.heading) or is_remarked(section.body, is_own=True)):
+        return True
+    return certainty(section.body, is_own=True) == "explicit" or is_hinted(section.body, is_own=True)
 
 
 def _report_passages(sections: tuple[Section, ...], *, is_signed: bool = True) -> tuple[Passage, ...]:
@@ -275,7 +284,7 @@ def _with_superseded(sections: Sequence[Section], roles: list[Role], leading: Ro
     if not superseded:
         return roles
     untitled = "\n".join(line for line in sections[0].body.splitlines() if title_rank(line) is None)
-    if roles[0] == "doubtful" and not certainty(untitled):
+    if roles[0] == "doubtful" and not (certainty(untitled) or is_hinted(untitled) or is_remarked(untitled)):
         roles = ["", *roles[1:]]  # REVISED REPORT says of its impression that it is newer
     first, last = ranked[0].place, ranked[-1].place
     if leading == "addendum":

@@ -73,7 +73,12 @@ WHOLE_LABELS: Final = (
     *("Errore di trascrizione: ", "Erro de digitação: ", "Typefout: ", "Late entry: ", "Supplementary note: "),
     *("Nota aclaratoria: ", "Nota rettificativa: ", "Nota rectificativa: ", "Naschrift: ", "Annule et remplace : "),
     *("Impression should read: ", "URGENT CORRECTION: ", "2ND ADDENDUM: ", "Radiology addendum: ", "Addendum nº 2: "),
-    *("ADDENDUM / 1/6/2026 / JS: ", "Note: correction to report of 1/6/2026: ", "Amended impression: "),
+    *(
+        "ADDENDUM / 1/6/2026 / JS: ",
+        "Note: correction to report of 1/6/2026: ",
+        "Updated 1/6/2026 JD: ",
+        "Amended impression: ",
+    ),
 )
 # Findings and impression, which a correction may stand above, between, below, or behind the signature of
 BODIES: Final = {
@@ -100,6 +105,26 @@ HINTED: Final = (
     *("Zusätzliche Befunde: {} ist", "Geändert: {} ist", "Hallazgos adicionales: {} es"),
     *("Discordance : {} est", "Retiré : {} est", "Reperti aggiuntivi: {} è", "Errore: {} è"),
     *("Achados adicionais: {} é", "Retirado: {} é", "Discrepantie: {} is"),
+)
+# Labels of no custom above a report with findings: of what was read again, or of nobody's vocabulary
+REMARKED: Final = (
+    *("Overread: {} is", "Second look: {} is", "Re-read 06/01/2026: {} is", "QA review: {} is", "[EDIT] {} is"),
+    *("***Second opinion*** {} is", "Final read differs: {} is", "*** POST SIGNATURE COMMENT ***\n{} is"),
+    *("Zweitbefund: {} ist", "Segunda lectura: {} es", "Relecture : {} est", "Rilettura: {} è"),
+    *("Herbeoordeling: {} is", "Releitura: {} é", "Zornblatt: {} is", "Interval update 1/6/2026 14:20: {} is"),
+)
+# Labels that might be of a correction inside the findings: they name a report or a date, or what was read again
+INSIDE: Final = (
+    *("Overread: {} is", "Changed impression: {} is", "Change to preliminary read: {} is", "Re-Befundung: {} ist"),
+    *("Relecture du 6/1/2026: {} est", "Interval update 1/6/2026: {} is", "Rilettura: {} è"),
+    *("Discrepancy with the report: {} is", "Re-evaluation 1/6/2026: {} is"),
+)
+# Labels with a sentence about the patient or the examination
+CUSTOMARY: Final = (
+    *("Limitations: The study is limited by motion.", "Labs: WBC is 12."),
+    *("Technologist comments: No IV access was obtained.", "Schwangerschaft: Es ist keine bekannt."),
+    *("Peso: El peso es 70.", "Pacemaker: There is no pacemaker.", "Resident read: There is no embolus."),
+    *("Safety: The patient was moved.", "Prior surgery: There was a resection."),
 )
 # Sentences that correct nothing: negated, or about something else
 OTHERS: Final = (

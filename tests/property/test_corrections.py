@@ -12,12 +12,15 @@ from typing import Any
 
 from fakes.addenda import words_of
 from fakes.corrections import (
+    CUSTOMARY,
     HINTED,
+    INSIDE,
     LABELS,
     NEGATED,
     NOUNS,
     OTHERS,
     PLACES,
+    REMARKED,
     REPORTS,
     SENTENCES,
     UNCLEAR,
@@ -114,6 +117,10 @@ def corrections(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(LABELS)).format(spelled) + said
 
 
+def _said(form: str) -> str:
+    return f"{form.format(CORRECTED)} new."
+
+
 @LIMITS
 @given(cases(corrections()))
 def test_no_passage_that_corrects_another_is_outside_the_conclusion(case: Case) -> None:
@@ -145,7 +152,7 @@ def test_what_might_correct_joins_the_conclusion_and_moves_no_flag(case: Case) -
 
 
 @LIMITS
-@given(cases(st.sampled_from(HINTED).map(lambda form: f"{form.format(CORRECTED)} new."), OUTSIDE))
+@given(cases(st.sampled_from(HINTED).map(_said), OUTSIDE))
 def test_a_sentence_under_a_label_that_might_be_of_a_correction_joins_the_conclusion(case: Case) -> None:
     both = [CORRECTED, IMPRESSION]
     assert words_of(case.conclusion) == sorted(concluded(case)) == both
@@ -155,7 +162,18 @@ def test_a_sentence_under_a_label_that_might_be_of_a_correction_joins_the_conclu
 
 
 @LIMITS
-@given(st.sampled_from(OTHERS), LANGUAGES, st.sampled_from(PLACES), st.booleans())
+@given(
+    cases(st.sampled_from((*REMARKED, *INSIDE)).map(_said), ("above", "below a title"))
+    | cases(st.sampled_from(INSIDE).map(_said), ("between",))
+)
+def test_a_sentence_under_a_label_of_no_custom_joins_the_conclusion(case: Case) -> None:
+    assert words_of(case.conclusion) == sorted(concluded(case)) == [CORRECTED, IMPRESSION], case.text
+    assert flagged(case) == ([CORRECTED, IMPRESSION] if case.is_critical else []), case.text
+    assert "correction-unclear" in {issue.code for issue in to_fhir(case.study, SITE, case.facts).issues}
+
+
+@LIMITS
+@given(st.sampled_from((*OTHERS, *CUSTOMARY)), LANGUAGES, st.sampled_from(PLACES), st.booleans())
 def test_a_text_without_a_correction_is_cut_and_concluded_with_as_without_the_words(
     other: str, language: str, place: str, is_critical: bool
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.corrections import OTHERS
+from fakes.corrections import CUSTOMARY, OTHERS
 
 from mappings.sections import cut
 from mappings.sections.corrections import (
@@ -14,6 +14,7 @@ from mappings.sections.corrections import (
     correction_label,
     is_hinted,
     is_negated,
+    is_remarked,
     rank,
     title_rank,
 )
@@ -135,6 +136,46 @@ def test_below_the_first_heading_only_sentences_about_this_very_report_count() -
 )
 def test_a_label_that_might_be_of_a_correction_has_a_sentence_and_no_other_subject(text: str, expected: bool) -> None:
     assert is_hinted(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("Changed impression: The embolus is new.", True), ("Discrepancy 1/6/2026: There is no embolus.", True)),
+        *(("Discrepancy: The left leg is longer.", False), ("Change 2.3 cm: The mass is larger.", False)),
+        *(("Interval change: The mass is larger.", False), ("Additional findings: There is a cyst.", False)),
+    ],
+)
+def test_inside_a_section_such_a_label_names_a_report_or_a_date(text: str, expected: bool) -> None:
+    assert is_hinted(text, is_own=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("CT CHEST\nSecond look: The embolus is new.", True), ("[Second look]\nThere is no embolus.", True)),
+        *(("Zornblatt 14:20: There is no embolus.", True), ("Lungs [image 3] The embolus is new.", False)),
+        *(("Second look: embolus", False), ("Second look: The patient was moved.", False)),
+        *((one, False) for one in ("Referring physician: Dr. A. Jones, M.D.", *CUSTOMARY)),
+    ],
+)
+def test_a_label_of_no_custom_has_a_sentence_that_is_not_about_the_patient(text: str, expected: bool) -> None:
+    assert is_remarked(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("Review 1/6/2026: There is no embolus.", True), ("Review: There is no embolus.", False)),
+        *(
+            ("Consensus read: There is no embolus.", True),
+            ("Level L4-L5: There is no hernia.", False),
+            ("Nodule 1.2 x 3.4 cm: It is new.", False),
+        ),
+    ],
+)
+def test_inside_the_findings_it_names_a_report_or_has_a_whole_date(text: str, expected: bool) -> None:
+    assert is_remarked(text, is_own=True) is expected
 
 
 @pytest.mark.parametrize("line", ["Retraction: The embolus.", "RETRACTION: nipple", "Retraction: is not seen."])
