@@ -268,7 +268,7 @@ _LONGEST_REMARK: Final = 8  # words of a label
 # A label up to a colon, or between marks, and what follows
 _SET_OFF: Final = frozenset("*=~#<>|[")
 _REMARK: Final = re.compile(
-    r"\s*(?P<marks>[*=~#<>|]{2,12}|\[)?(?P<label>.{1,160}?)"
+    r"\s*+(?P<marks>[*=~#<>|]{2,12}|\[)?(?P<label>.{1,160}?)"
     r"(?:[:\uff1a](?!\d)|(?(marks)(?:[*=~#<>|]{2,12}|\]):?|(?!)))(?P<said>.*)"
 )
 

@@ -362,6 +362,12 @@ def test_an_earlier_report_in_an_addendum_is_superseded_whole_from_its_title_on(
             assert "Large" not in told or told.index("No embolus.") < told.index("Large")
 
 
+@pytest.mark.parametrize("label", ["Second look", "Overread"])
+def test_a_remark_beside_the_title_of_the_newer_report_stays_in_the_conclusion(label: str) -> None:
+    text = f"FINAL REPORT\n{label}: The embolus is new.\nFINDINGS: a\nIMPRESSION: b\n\nPREVIOUS REPORT\nIMPRESSION: c"
+    assert f"{label}: The embolus is new." in conclusion(study(report(reportPlainText=text)))
+
+
 def test_impressions_of_different_examinations_stay_apart() -> None:
     text = "PRELIMINARY IMPRESSION CHEST: Embolus.\nFINAL IMPRESSION ABDOMEN: Normal."
     assert [role for _, role in roles(text)] == ["impression", "impression"]
