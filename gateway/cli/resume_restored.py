@@ -7,7 +7,7 @@ show its current state. If the journal does not tell enough about a lane, the la
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -37,10 +37,9 @@ from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
 from gateway.store.known_study import STUDY
 from gateway.store.orders.inbound import last_received
-from mappings.hl7v2.rendering import pdf_number
+from mappings.hl7v2.rendering import filing_numbers, pdf_number
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site
-from mappings.study.orders import orders
 
 _EVERY: Final = 100  # studies between two lines of progress
 _HOLD: Final = "`serve --hold-feed --restored-from INSTANT` holds what may have been sent"
@@ -243,19 +242,13 @@ def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key
     """Return the journaled messages of a lane, with original numbers in place of sealed ones where they are known."""
     reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
     made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
-    accessions = [] if known is None else list(_accessions(known, site))
+    accessions = [] if known is None else list(filing_numbers(known.study, site, known.facts))
     numbers = {seal(key, one): one for one in (*made, *accessions)}
     patients = {one.patient_id for one in entries}
     wholes = [f"{number}/{accession}" for number, accession in product(made, ("", *accessions))]
     moved = [f"{whole}/{patient}" for whole, patient in product(wholes, patients)]
     restates = {seal(key, one): one for one in (*wholes, *moved)}
     return [_journaled_message(one, numbers, restates) for one in entries]
-
-
-def _accessions(known: Kept, site: Site) -> Iterator[str]:
-    """Yield the numbers by which receivers may file a study."""
-    for one in orders(known.study, site, known.facts)[0]:
-        yield from filter(None, (one.accession_number, one.exam_number))
 
 
 def _journaled_message(entry: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:

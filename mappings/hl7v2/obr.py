@@ -5,14 +5,12 @@ HL7 v2.5.1 §4.5.3 and §7.4.1.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
-from mappings.hl7v2.er7 import COMPONENT, FIELD, Table, components, is_one_line, repetitions, subcomponents, value
+from mappings.hl7v2.er7 import COMPONENT, Table, components, is_one_line, repetitions, subcomponents, value
 from mappings.hl7v2.lengths import LENGTHS_OF
 from mappings.hl7v2.obx import observation_segments
 from mappings.hl7v2.orc import (
@@ -23,6 +21,7 @@ from mappings.hl7v2.orc import (
     priority,
     quantity_timing,
 )
+from mappings.hl7v2.received import statuses_digest
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import ce
 from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
@@ -155,7 +154,7 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
     newest = max(moments, default=None)
     told = result.facts.reported.get(result.filler_order_number)
     if told is not None and (newest is None or newest.replace(microsecond=0) <= told.at):
-        is_as_told = told.statuses == _digest(obr_25_result_status(result), observation_segments(result))
+        is_as_told = told.statuses == statuses_digest(obr_25_result_status(result), observation_segments(result))
         newest = told.at if is_as_told else max(result.at, second_after(told.at))
     if newest is None:
         return ""
@@ -167,23 +166,6 @@ def _version_moment(result: Result, report: Report) -> datetime | None:
     """Moment of a report's present version; an unreadable one is an issue."""
     signing = result.signed_at(report)
     return version_instant(report) or (signing[0] if signing else None)
-
-
-def statuses_of(message: bytes) -> str:
-    """Digest of OBR-25 and of each OBX-8 and OBX-11 of a message's first order: the others have the same."""
-    segments = message.decode("latin-1").split("\r")
-    [start, *others] = [place for place, segment in enumerate(segments) if segment.startswith("OBR|")]
-    end = others[0] if others else len(segments)
-    return _digest(_fields(segments[start])[25], segments[start:end])
-
-
-def _digest(obr_25: str, segments: Iterable[str]) -> str:
-    rows = [(row[8], row[11]) for row in map(_fields, segments) if row[0] == "OBX"]
-    return hashlib.sha256(repr((obr_25, rows)).encode()).hexdigest()
-
-
-def _fields(segment: str) -> list[str]:
-    return [*segment.split(FIELD), *[""] * 25]
 
 
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:

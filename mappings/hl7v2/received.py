@@ -4,14 +4,16 @@ HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), re
 without validation: LF between segments, no last CR, a byte order mark, NULs, and bytes of any charset are accepted.
 §2.15.9.10 (MSH-10): a receiver that sees an id twice may answer without filing the message. §2.15.9.18 (MSH-18): bytes
 outside the character set and control characters are shown as `\xNN` or `\uNNNN`. Fields that name or count (MSH-7,
-MSH-10, set ids) differ in any two messages and are left out of a comparison, in which values stay escaped.
+MSH-10, set ids) differ in any two messages and are left out of a comparison, in which values stay escaped. A digest of
+what a message says of its results (OBR-25, OBX-8, OBX-11) shows whether the next one says the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -262,3 +264,20 @@ def _fields(old: Segment, new: _Placed) -> Iterator[Difference]:
         was, now = old.field(number), segment.field(number)
         if was != now and f"{segment.name}-{number}" not in _COUNTED:
             yield Difference(f"{place}-{number}", was, now)
+
+
+def statuses_of(message: bytes) -> str:
+    """Digest of OBR-25 and of each OBX-8 and OBX-11 of a message's first order: the others have the same."""
+    rows = message.decode("latin-1").split("\r")
+    [start, *others] = [place for place, row in enumerate(rows) if row.startswith("OBR|")]
+    return statuses_digest(_split(rows[start])[25], rows[start : others[0] if others else len(rows)])
+
+
+def statuses_digest(obr_25: str, segments: Iterable[str]) -> str:
+    """Digest of OBR-25 and of each OBX-8 and OBX-11 of the segments, as the gateway writes them."""
+    rows = [(row[8], row[11]) for row in map(_split, segments) if row[0] == "OBX"]
+    return hashlib.sha256(repr((obr_25, rows)).encode()).hexdigest()
+
+
+def _split(segment: str) -> list[str]:
+    return [*segment.split("|"), *[""] * 25]

@@ -140,6 +140,12 @@ def pdf_number(report_id: str) -> str:
     return base62(int.from_bytes(digest[:16], "big"), 22)
 
 
+def filing_numbers(study: Study, site: Site, facts: Facts) -> Iterator[str]:
+    """Yield the accession and exam numbers by which receivers may file a study."""
+    for one in orders(study, site, facts)[0]:
+        yield from filter(None, (one.accession_number, one.exam_number))
+
+
 def shown_drafts(asked: AskedMessage) -> tuple[Report, ...]:
     """Unsigned reports that the site publishes, without their critical flag (D16)."""
     return tuple(replace(one, is_critical=None) for one in asked.study.reports if is_shown_draft(one, asked.site))

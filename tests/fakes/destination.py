@@ -14,8 +14,8 @@ from fakes import er7_reader
 from fakes.er7_reader import all_of
 
 from mappings import to_oru
-from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import messages_of_all
+from mappings.hl7v2.received import statuses_of
 from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change

@@ -44,8 +44,8 @@ from gateway.store.feed.states import (
     WITHOUT_ORDER,
     MessageState,
 )
-from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import oru_of, renderings_of_all
+from mappings.hl7v2.received import statuses_of
 from mappings.hl7v2.receiver_rules import check_rules
 from mappings.hl7v2.rendering import AskedMessage, Outline, Rendering, outline, outline_of, rendering
 from mappings.issues import MappingIssue, Severity
