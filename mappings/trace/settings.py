@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from mappings.profile import AssigningAuthority, Facility, Receiver, Site, exact
 from mappings.profile.directory import NO_PROVIDERS
 from mappings.profile.facility import NAME_ORDERS, NO_DETAILS
 from mappings.profile.vista import NO_VISTA
+from mappings.reuse import Remembered
 from mappings.study.orders import message_pointer
 from mappings.trace.outputs import LANGUAGES, Language, Outputs, outputs, outputs_of
 
@@ -89,13 +91,15 @@ def settings(
     Raises:
         WireError: the document violates the upstream contract.
     """
-    base = outputs(document, site, receiver, facts)
+    reuse = Remembered()
+    base = outputs(document, site, receiver, facts, reuse=reuse)
+    mapped = partial(outputs_of, base.study, like=base, reuse=reuse)
 
     def moved(changed: Site | Receiver) -> Iterator[str]:
         if isinstance(changed, Site):
-            other = outputs_of(base.study, changed, receiver, facts, like=base, languages=languages)
+            other = mapped(changed, receiver, facts, languages=languages)
         else:
-            other = outputs_of(base.study, site, changed, facts, like=base, languages=["HL7 v2"])
+            other = mapped(site, changed, facts, languages=["HL7 v2"])
         return base.differences(other)
 
     moving = []
