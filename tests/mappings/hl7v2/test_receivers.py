@@ -45,6 +45,22 @@ SWITCHES = {
     "rad128": {"uid": "obx113014", "visit_indicator": "on", "critical": "obx8_ce", "accession": "required"},
     "pkb": {"status_map": (("W", "void"),)},
     "fhir-converter": {},
+    "openemr": {
+        "pid3_plain": "on",
+        "text": "tx_repeat",
+        "uid": "none",
+        "zsegments": "off",
+        "critical": "nte",
+        "status_map": (("W", "void"),),
+    },
+    "openmrs": {
+        "version": "2.3",
+        "charset": "ASCII",
+        "accession": "required",
+        "accession_field": "3",
+        "status_map": (("W", "void"),),
+    },
+    "officeemr": {"version": "2.4"},
 }
 # Text that breaks a rule at its place; for the other rules see `breaking`
 BAD_TEXT = {"be_valued": "", "be_empty": "X", "be_one_of": "QQ", "equal": "QQ", "match": "Z"}
