@@ -19,6 +19,8 @@ from mappings.hl7v2.receiver_rules import Broken, check_rules
 from mappings.model import Study
 from mappings.patient.identifiers import is_doubtful, is_placeholder
 from mappings.profile import RECEIVERS, AssigningAuthority, Directory, Provider, Receiver, parse_site, receiver
+from mappings.values.dates import parse_date
+from mappings.values.names import PersonName, parse_name
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/wire.json"))
@@ -40,6 +42,13 @@ def _signer_is_unknown(study: Study) -> bool:
     return any(report.user_id not in study.users for report in study.completed)
 
 
+def _names(study: Study) -> Iterator[PersonName | None]:
+    """Yield the names of the patients, taken apart."""
+    for one in study.completed:
+        place = SITE.facility(one.snapshot.facility_name)
+        yield parse_name(one.snapshot.patient_name, place.name_order if place else None)
+
+
 # `block` rules broken by missing source data -> test for studies that lack it
 REASONS: dict[str, Callable[[Study], bool]] = {
     "obr-3.1-exam": _lacks(*SITE.vista.exam_keys),
@@ -48,6 +57,9 @@ REASONS: dict[str, Callable[[Study], bool]] = {
     "obr-32-family-given": _signer_is_unknown,
     "obr-32.1-user-number": _signer_is_unknown,
     "obr-32.1-no-npi": lambda study: any(SITE.user(report.user_id) is None for report in study.completed),
+    "pid-5.1-valued": lambda study: any(name is None or not name.family for name in _names(study)),
+    "pid-5.2-valued": lambda study: any(name is None or not name.given for name in _names(study)),
+    "pid-7-valued": lambda study: any(parse_date(one.snapshot.date_of_birth) is None for one in study.completed),
     "uid-obx-there": lambda study: not study.study_instance_uid,
 }
 

@@ -53,13 +53,6 @@ SWITCHES = {
         "critical": "nte",
         "status_map": (("W", "void"),),
     },
-    "openmrs": {
-        "version": "2.3",
-        "charset": "ASCII",
-        "accession": "required",
-        "accession_field": "3",
-        "status_map": (("W", "void"),),
-    },
     "officeemr": {"version": "2.4"},
 }
 # Text that breaks a rule at its place; for the other rules see `breaking`

@@ -242,4 +242,4 @@ def test_every_conflict_of_the_table_is_seen() -> None:
 
 def test_every_switch_says_what_it_decides() -> None:
     assert [key for key, one in switches().items() if len(one.metadata["doc"]) < 10] == []
-    assert len(RECEIVERS) == 10
+    assert len(RECEIVERS) == 9
