@@ -189,7 +189,8 @@ _CUSTOM: Final[dict[str, str]] = {
     r" disclaimer\w* allerg\w* symptom\w* question\w* request\w* department\w* labs? \w*labor\w* interpreter\w* team"
     r" menstrua\w* pregnan\w* schwanger\w* embara\w* grossesse\w* gravid\w* zwanger\w* weight gewicht\w* poids peso"
     r" screening attest\w* access technologist\w* implant\w* pacemaker\w* zuweis\w* uberweis\w* part status"
-    r" confidential\w* e?gfr"
+    r" confidential\w* e?gfr nurses? isolation diabet\w* fever fieber scanner location priorit\w* contact software cad"
+    r" billing mechanism radiographer\w* bmi lmp gestation\w* glucose"
 }
 # Nouns that stand for a sign or a measurement, too ("Retraction: nipple"), and what corrects the body
 _SIGNS: Final[dict[str, str]] = {"all": "retractions? complement precision"}
