@@ -134,17 +134,17 @@ _GRAMMAR: Final[dict[str, str]] = {
     " there which follows following states? says? shows? notice comments? ii iii iv nr one two three"
     " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet"
     " overnight attn nb n n\u00ba",
-    "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
+    "German": r"der die das den dem des diese\w? ein eine[nmr]? v vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
     r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung"
-    r" achtung wichtige? falsch\w*",
+    r" achtung wichtige? falsch\w* zusatzlich\w*",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
-    " nuestro yo mi fe leer tardi[oa] nota atencion importante observacion",
+    " nuestro yo mi fe leer tardi[oa] nota atencion importante observacion adicional(?:es)?",
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"
     " initiale? tardi(?:f|ve) jour point lire remarque attention importante?",
     "Italian": "il gli dello della dell dei di da questo questa allo alla all stat[oa] viene ed nel"
-    " io mi[oa] si leggere tardiv[oa] attenzione osservazione",
-    "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler atencao observacao",
+    " io mi[oa] si leggere tardiv[oa] attenzione osservazione aggiuntiv[oaie]",
+    "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler atencao observacao adicional adicionais",
     "Dutch": "het een dit deze van op wordt werd zijn aan bij voor vorige eerdere nieuwe ons en ik mijn let opmerking",
 }
 # Words of a heading whose section another one supersedes

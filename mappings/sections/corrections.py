@@ -224,6 +224,8 @@ class _Head:
             is_begun = self.words and all(one.kind == "grammar" for one in self.words)
             is_note = is_begun and not self._is_complete(is_set_off=True)
             return None if is_note else self.ended(token.end(), is_set_off=True)  # "Note: correction to the report"
+        if mark == "." and self.line.startswith(".-", token.start()):
+            return self.ended(token.end() + 1, is_set_off=True)  # "ADENDA.-", as Spanish headings end
         if mark == ".":
             return self._stop(token.end())
         if mark not in ",/&'\u2019#\u00b0" or mark in self.marks:
@@ -265,11 +267,12 @@ _OF_LABEL: Final = frozenset({"noun", "verb", "report", "date", "author"})
 _ABOUT_ELSE: Final = frozenset({"subject", "negation", "end"})
 _OTHER_READINGS: Final[tuple[Trait, ...]] = ("elsewhere", "earlier", "first")
 _LONGEST_REMARK: Final = 8  # words of a label
-# A label up to a colon, or between marks, and what follows
+# A label up to a colon or `.-`, or between marks, and what follows
 _SET_OFF: Final = frozenset("*=~#<>|[")
+_LABEL_ENDS: Final = (":", "\uff1a", ".-")
 _REMARK: Final = re.compile(
     r"\s*+(?P<marks>[*=~#<>|]{2,12}|\[)?(?P<label>.{1,160}?)"
-    r"(?:[:\uff1a](?!\d)|(?(marks)(?:[*=~#<>|]{2,12}|\]):?|(?!)))(?P<said>.*)"
+    r"(?:[:\uff1a](?!\d)|\.-|(?(marks)(?:[*=~#<>|]{2,12}|\]):?|(?!)))(?P<said>.*)"
 )
 
 
@@ -335,7 +338,7 @@ def _remarks(text: str) -> Iterator[tuple[list[Word], str]]:
     """
     rows = text.splitlines()
     for number, row in enumerate(rows):
-        if ":" not in row and "\uff1a" not in row and row.lstrip()[:1] not in _SET_OFF:
+        if row.lstrip()[:1] not in _SET_OFF and not any(end in row for end in _LABEL_ENDS):
             continue  # most lines
         found = _REMARK.match(row)
         if found is None:

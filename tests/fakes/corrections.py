@@ -56,6 +56,7 @@ LABELS: Final = (
         "\\\\{}\\\\ ",
         "Note: {}: ",
     ),
+    "{}.- ",
     *("{} II: ", "{} comment: ", "{} 2026-01-06T10:15: ", "{} by Jane Doe, MD at 10:15 AM on January 6th, 2026: "),
 )
 # Labels that are no noun of correcting and no report with a participle
@@ -77,6 +78,8 @@ WHOLE_LABELS: Final = (
         "ADDENDUM / 1/6/2026 / JS: ",
         "Note: correction to report of 1/6/2026: ",
         "Updated 1/6/2026 JD: ",
+        "Nachtrag v. 6.1.26: ",
+        "NOTA ADICIONAL.- ",
         "Amended impression: ",
     ),
 )
