@@ -1,4 +1,4 @@
-"""Recognize a heading in a report's text: at the start of a line or inside a line, with a colon, a dash, or nothing.
+"""Recognize a heading in a text: at the start of a line or inside a line, with a colon, a dash, `.-`, or nothing.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
 Proved by tests/mappings/test_section_score.py.
@@ -48,7 +48,7 @@ _COLON: Final = (
     rf"(?P<colon>\.{{0,20}}+[*_\])]{{0,3}}{BLANK}{{0,24}}+[:\uff1a]{{1,2}}(?:-(?!\d))?"
     r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
 )
-_DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
+_DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|\.--?(?=\s|$)|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
 _LINE_HEADING: Final = (
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}{WORDS}"
     rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\]|\s?\|)(?=\s)"

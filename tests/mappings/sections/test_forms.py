@@ -22,6 +22,8 @@ CLEAR = [("findings", "Clear."), ("impression", "Normal.")]
         ("(FINDINGS)\n", "(IMPRESSION)\n"),
         ("\u25c6 FINDINGS\n", "\u25c6 IMPRESSION\n"),
         ("(1) FINDINGS: ", "(2) IMPRESSION: "),
+        ("FINDINGS.- ", "IMPRESSION.- "),
+        ("Hallazgos.- ", "Conclusi\u00f3n.- "),
         ("F I N D I N G S : ", "I M P R E S S I O N : "),
         ("FINDINGS\t", "IMPRESSION\t"),
         ("FINDINGS   ", "IMPRESSION   "),
