@@ -111,8 +111,8 @@ def _with_content(candidates: Sequence[Mark], text: str) -> list[Mark]:
     for place, mark in enumerate(candidates):
         own, below = "text", ""
         if mark.is_correction:
-            later = (candidates[number].start for number in range(place + 1, len(candidates)))
-            end = next((start for start in later if start >= mark.end), len(text))
+            later = (candidates[number] for number in range(place + 1, len(candidates)))
+            end = next((one.start for one in later if one.start >= mark.end and _ends(one, mark, text)), len(text))
             own, _, below = text[mark.end : end].partition("\n")
             if is_negated(text[mark.end : end]):
                 continue
@@ -121,6 +121,11 @@ def _with_content(candidates: Sequence[Mark], text: str) -> list[Mark]:
         elif text[mark.end - 1] != ".":
             made.append(mark._replace(label=CLOSING, end=mark.start, is_correction=False))
     return made
+
+
+def _ends(later: Mark, label: Mark, text: str) -> bool:
+    """True if a later mark ends the text under a label; a date right below the label does not."""
+    return later.is_heading or bool(text[label.end : later.start].strip(_MARGIN))
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ _NOUNS: Final[dict[str, str]] = {
 }
 _VERBS: Final[dict[str, str]] = {
     "English": r"addended amend(?:ed|s|ing)? emended correct(?:ed|s|ing) rectif[iy]\w* retract(?:ed|s|ing)"
-    " supersed(?:ed|es|ing)",
+    r" supersed(?:ed|es|ing) rescind(?:ed|s)? revoked? nullif\w+",
     "German": r"berichtig\w+ korrigier\w+ widerrufen richtiggestellt\w* nachgetragen\w* nachgemeldet\w*",
     "Spanish": r"enmendad[oa]s? correg\w+ rectificativ[oa] retractad[oa]s?",
     "French": r"corrig\w+ rectificative retracte\w*",
@@ -57,10 +57,9 @@ _COMMON_NOUNS: Final[dict[str, str]] = {
 _COMMON_VERBS: Final[dict[str, str]] = {
     "English": "added add supplement(?:al|ary|ed) modif(?:y|ied|ies|ying) revis(?:e|ed|es|ing) updat(?:e|ed|es|ing)"
     " correct retract withdraw(?:n|s|ing)? replac(?:e|ed|es|ing) supersede disregard(?:ed)? ignore"
-    " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)? replacement clarifying"
-    r" nullif\w+",
+    " void(?:ed)? cancel(?:l?ed|s)? replacement clarifying",
     "German": r"erganz\w+ (?:ab)?geandert\w* hinzugefugt\w* revidier\w+ aktualisier\w+ modifizier\w+ zuruckgezogen"
-    r" zuruckgenommen ersetz\w+ uberholt hinfallig ignorier\w+",
+    r" zuruckgenommen nachtraglich\w* ersetz\w+ uberholt hinfallig ignorier\w+",
     "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa]s? aclaratori[oa] complementari[oa]"
     r" anula\w* reemplaza\w* sustitu\w+ retirad[oa] ampliad[oa]",
     "French": r"ajoutee? modifiee? revisee? actualisee? annule\w* complementaire remplace\w* retiree?",
@@ -84,7 +83,7 @@ _REPORTS: Final[dict[str, str]] = {
 }
 # ... of which sentences speak in another sense, too: they make a label, but are no object
 _PARTS: Final[dict[str, str]] = {
-    "English": "errors? mistakes? discrepanc(?:y|ies) typo(?:s|graphical)? findings results? text version copy typing"
+    "English": "errors? mistakes? discrepanc(?:y|ies) typo(?:s|graphical)? findings? results? text version copy typing"
     " side transcription voice speech recognition reporting overread clerical",
     "German": r"\w*fehler fassung seite",
     "Spanish": "hallazgos resultados? texto transcripcion tipografico error(?:es)?",
@@ -172,14 +171,14 @@ _NOTES: Final[dict[str, str]] = {
 }
 # Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
 _HINTED: Final[dict[str, str]] = {
-    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]? p?ps postscript\w*"
-    r" scriptum posdata further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
+    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]? post"
+    r" further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
     r" re-?(?:evaluat|assess|review)\w* neubewertung revaloracion rivalutazione reavaliacao"
 }
-# ... or of what was read again: "Overread:", "Nachbefundung:"
+# ... or of what was read again or written below: "Overread:", "Nachbefundung:", "PS:"
 _REREAD: Final[dict[str, str]] = {
     "all": r"(?:re|over)-?(?:read|interpret)\w* (?:nach|zweit|re-?)befund\w* relecture relectura rilettura releitura"
-    " herbeoordeling herlezing"
+    r" herbeoordeling herlezing p?ps postscript\w* script\w* posdata"
 }
 # Readings before the report: "Wet read:"
 _FIRST: Final[dict[str, str]] = {"all": "wet overnight resident nighthawk"}

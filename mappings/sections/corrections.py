@@ -269,7 +269,8 @@ _OTHER_READINGS: Final[tuple[Trait, ...]] = ("elsewhere", "earlier", "first")
 _LONGEST_REMARK: Final = 8  # words of a label
 # A label up to a colon or `.-`, or between marks, and what follows
 _SET_OFF: Final = frozenset("*=~#<>|[")
-_LABEL_ENDS: Final = (":", "\uff1a", ".-")
+_LABEL_ENDS: Final = (":", "\uff1a", ".-", "S.")
+_POSTSCRIPT: Final = re.compile(r"^\s*+(?:P\.\s?){1,2}S\.(?=\s)")
 _REMARK: Final = re.compile(
     r"\s*+(?P<marks>[*=~#<>|]{2,12}|\[)?(?P<label>.{1,160}?)"
     r"(?:[:\uff1a](?!\d)|\.-|(?(marks)(?:[*=~#<>|]{2,12}|\]):?|(?!)))(?P<said>.*)"
@@ -340,7 +341,7 @@ def _remarks(text: str) -> Iterator[tuple[list[Word], str]]:
     for number, row in enumerate(rows):
         if row.lstrip()[:1] not in _SET_OFF and not any(end in row for end in _LABEL_ENDS):
             continue  # most lines
-        found = _REMARK.match(row)
+        found = _REMARK.match(_POSTSCRIPT.sub("PS: ", row))
         if found is None:
             continue
         said = found["said"].strip() or next(filter(None, map(str.strip, rows[number + 1 : number + 3])), "")

@@ -80,6 +80,9 @@ WHOLE_LABELS: Final = (
         "Updated 1/6/2026 JD: ",
         "Nachtrag v. 6.1.26: ",
         "NOTA ADICIONAL.- ",
+        "Rescinded: ",
+        "Nachtr\u00e4glich erg\u00e4nzt: ",
+        "AMENDED REPORT\n1/6/2026\n",
         "Amended impression: ",
     ),
 )
@@ -103,7 +106,16 @@ UNCLEAR: Final = (
 )
 # Labels that might be of a correction, in texts that say no more
 HINTED: Final = (
-    *("Discrepancy: {} is", "Additional findings: {} is", "PS: {} is", "P.S.: {} is", "Withdrawn: {} is"),
+    *(
+        "Discrepancy: {} is",
+        "Additional findings: {} is",
+        "PS: {} is",
+        "P.S.: {} is",
+        "P.S. {} is",
+        "Post script: {} is",
+        "Additional finding: {} is",
+        "Withdrawn: {} is",
+    ),
     *("Change in interpretation: {} is", "Updated:\n{} is", "Discordance with prelim: {} is", "Mistake: {} is"),
     *("Zusätzliche Befunde: {} ist", "Geändert: {} ist", "Hallazgos adicionales: {} es"),
     *("Discordance : {} est", "Retiré : {} est", "Reperti aggiuntivi: {} è", "Errore: {} è"),
@@ -119,7 +131,7 @@ REMARKED: Final = (
 # Labels that might be of a correction inside the findings: they name a report or a date, or what was read again
 INSIDE: Final = (
     *("Overread: {} is", "Changed impression: {} is", "Change to preliminary read: {} is", "Re-Befundung: {} ist"),
-    *("Relecture du 6/1/2026: {} est", "Interval update 1/6/2026: {} is", "Rilettura: {} è"),
+    *("Relecture du 6/1/2026: {} est", "Interval update 1/6/2026: {} is", "Rilettura: {} è", "P.S. {} is"),
     *("Discrepancy with the report: {} is", "Re-evaluation 1/6/2026: {} is"),
 )
 # Labels with a sentence about the patient or the examination
