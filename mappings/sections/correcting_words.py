@@ -132,7 +132,7 @@ _GRAMMAR: Final[dict[str, str]] = {
     " entered issued signed begins? starts? beginning radiologist radiology attending staff resident entry"
     " there which follows following states? says? shows? notice comments? ii iii iv nr one two three"
     " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet"
-    " overnight attn nb n n\u00ba",
+    " overnight attn nb n n\u00ba major minor significant post",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? v vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
     r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung"
@@ -171,7 +171,7 @@ _NOTES: Final[dict[str, str]] = {
 }
 # Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
 _HINTED: Final[dict[str, str]] = {
-    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]? post"
+    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]?"
     r" further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
     r" re-?(?:evaluat|assess|review)\w* neubewertung revaloracion rivalutazione reavaliacao"
 }

@@ -264,8 +264,8 @@ class _Head:
 _HINTS: Final[tuple[Trait, ...]] = ("fault", "late", "hinted", "reread")
 _BESIDE_HINTS: Final = frozenset({"report", "date", "grammar", "author", "limit"})
 _OF_LABEL: Final = frozenset({"noun", "verb", "report", "date", "author"})
-_ABOUT_ELSE: Final = frozenset({"subject", "negation", "end"})
-_OTHER_READINGS: Final[tuple[Trait, ...]] = ("elsewhere", "earlier", "first")
+_ABOUT_ELSE: Final = frozenset({"noun", "verb", "subject", "negation", "end"})
+_OTHER_LABELS: Final[tuple[Trait, ...]] = ("elsewhere", "earlier", "first", "fault", "late", "hinted")
 _LONGEST_REMARK: Final = 8  # words of a label
 # A label up to a colon or `.-`, or between marks, and what follows
 _SET_OFF: Final = frozenset("*=~#<>|[")
@@ -320,16 +320,12 @@ def is_hinted(text: str, *, is_own: bool = False) -> bool:
     return any(_hints_at(label, is_own=is_own) for label, _ in _remarks(text))
 
 
-def is_remarked(text: str, *, is_own: bool = False) -> bool:
+def is_remarked(text: str) -> bool:
     """True if a line begins with a label that is no custom of reports, and goes on with a sentence: "Second look: …".
 
-    Neither may be about the patient or the examination. Above the first heading real reports have no such line. With
-    `is_own` the label also names a report or a date.
+    Neither may be about the patient or the examination. Above the first heading real reports have no such line.
     """
-    return any(
-        _is_uncommon(label) and (not is_own or _is_named(label)) and _states_a_finding(said)
-        for label, said in _remarks(text)
-    )
+    return any(_is_uncommon(label) and _states_a_finding(said) for label, said in _remarks(text))
 
 
 def _remarks(text: str) -> Iterator[tuple[list[Word], str]]:
@@ -378,10 +374,10 @@ def _is_report(word: Word) -> bool:
 def _is_uncommon(label: Sequence[Word]) -> bool:
     """True for a short label of its own words, or a named report, that is about no examination and no earlier reading.
 
-    "Wet read:" is what the report supersedes.
+    "Wet read:" is what the report supersedes, and "Motion correction:" corrects something else.
     """
     is_own = any(one.kind not in _BESIDE_HINTS or (_is_report(one) and len(label) > 1) for one in label)
-    is_else = any(one.kind in _ABOUT_ELSE or _is_custom(one) or any(map(one.has, _OTHER_READINGS)) for one in label)
+    is_else = any(one.kind in _ABOUT_ELSE or _is_custom(one) or any(map(one.has, _OTHER_LABELS)) for one in label)
     return is_own and not is_else and len(label) <= _LONGEST_REMARK
 
 

@@ -220,7 +220,7 @@ def _is_doubtful(section: Section) -> bool:
     """True for corrected findings, and for a section with a sentence or label by which this report is corrected."""
     if section.label in {"addendum", *CONCLUDING} or (not section.label and is_document(section.body)):
         return False
-    if section.label == "findings" and (is_corrected(section.heading) or is_remarked(section.body, is_own=True)):
+    if section.label == "findings" and is_corrected(section.heading):
         return True
     return certainty(section.body, is_own=True) == "explicit" or is_hinted(section.body, is_own=True)
 

@@ -126,12 +126,12 @@ REMARKED: Final = (
     *("Overread: {} is", "Second look: {} is", "Re-read 06/01/2026: {} is", "QA review: {} is", "[EDIT] {} is"),
     *("***Second opinion*** {} is", "Final read differs: {} is", "*** POST SIGNATURE COMMENT ***\n{} is"),
     *("Zweitbefund: {} ist", "Segunda lectura: {} es", "Relecture : {} est", "Rilettura: {} è"),
-    *("Herbeoordeling: {} is", "Releitura: {} é", "Zornblatt: {} is", "Interval update 1/6/2026 14:20: {} is"),
+    *("Herbeoordeling: {} is", "Releitura: {} é", "Zornblatt: {} is", "Image review 1/6/2026 14:20: {} is"),
 )
 # Labels that might be of a correction inside the findings: they name a report or a date, or what was read again
 INSIDE: Final = (
     *("Overread: {} is", "Changed impression: {} is", "Change to preliminary read: {} is", "Re-Befundung: {} ist"),
-    *("Relecture du 6/1/2026: {} est", "Interval update 1/6/2026: {} is", "Rilettura: {} è", "P.S. {} is"),
+    *("Relecture du 6/1/2026: {} est", "Major discrepancy 1/6/2026: {} is", "Rilettura: {} è", "P.S. {} is"),
     *("Discrepancy with the report: {} is", "Re-evaluation 1/6/2026: {} is"),
 )
 # Labels with a sentence about the patient or the examination
@@ -139,6 +139,12 @@ CUSTOMARY: Final = (
     *("Limitations: The study is limited by motion.", "Labs: WBC is 12."),
     *("Technologist comments: No IV access was obtained.", "Schwangerschaft: Es ist keine bekannt."),
     *("Peso: El peso es 70.", "Pacemaker: There is no pacemaker.", "Resident read: There is no embolus."),
+    *(
+        "Motion correction: It was used.",
+        "Correction osteotomy: There is no loosening.",
+        "Change of tube: It was done.",
+    ),
+    *("Revised Atlanta classification: It is mild.", "Modified barium swallow: There is aspiration."),
     *("Safety: The patient was moved.", "Prior surgery: There was a resection."),
 )
 # Sentences that correct nothing: negated, or about something else
