@@ -23,11 +23,12 @@ from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Destination, Folder, Mllp
 from gateway.runtime import clock
-from gateway.runtime.errors import ConnectFailed, SendFailed
+from gateway.runtime.errors import ConnectFailed, ConnectionLost, SendFailed
 from gateway.store.feed.messages import Head
 from mappings.profile import Receiver
 
 _PRIVATE: Final = 0o600
+_LOST: Final = 2  # messages in a row, each on a connection that had answered one
 Late = Callable[[Acknowledgement, str], None]
 
 
@@ -60,7 +61,11 @@ class Channel(Protocol):
 
 
 class MllpChannel:
-    """MLLP connection that stays open; `late` is called with each acknowledgement that no message waits for."""
+    """MLLP connection that stays open; `late` is called with each acknowledgement that no message waits for.
+
+    A receiver that loses two messages in a row, each written to a connection that had answered one, closes after each:
+    from then on each message has a connection of its own.
+    """
 
     def __init__(self, transport: Mllp, receiver: Receiver, payload: PayloadKind, late: Late, permit: Permit) -> None:
         self._transport, self._receiver, self._payload = transport, receiver, payload
@@ -71,6 +76,7 @@ class MllpChannel:
         self._connection: Connection | None = None
         self._unreported: list[tuple[Acknowledgement, str]] = []
         self._used = clock.monotonic()
+        self._lost = 0
 
     async def exchange(self, head: Head) -> Acknowledgement | None:
         """Send a message and return its acknowledgement, as `Channel.exchange`."""
@@ -79,15 +85,20 @@ class MllpChannel:
         idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
         if self._connection is not None and limit and idle > limit:
             await self._drop()
-        is_kept = self._connection is not None
+        kept = self._connection
         try:
             answer = await self._sent(head)
         except ConnectFailed:
-            if not is_kept:
+            if kept is None:
                 raise
             await self._drop()  # the peer had closed the idle connection, and nothing was sent
             answer = await self._sent(head)
-        if self._transport.close_after_each:
+        except (ConnectionLost, SendFailed):
+            self._lost += kept is not None and self._connection is kept
+            raise
+        if kept is not None and self._connection is kept:
+            self._lost = 0
+        if self._transport.close_after_each or self._lost >= _LOST:
             await self._drop()
         return acknowledged(self._payload, answer)
 

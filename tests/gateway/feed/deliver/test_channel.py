@@ -9,6 +9,8 @@ import asyncio
 import json
 import os
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Folder, Http
 from gateway.runtime import clock
-from gateway.runtime.errors import AckTimeout, ConnectFailed, SendFailed
+from gateway.runtime.errors import AckTimeout, ConnectFailed, ConnectionLost, SendFailed
 from gateway.sandbox.receiver import MllpReceiver
 
 
@@ -164,6 +166,60 @@ async def test_a_connection_is_closed_after_each_message_if_the_receiver_wants_i
         assert (await to.exchange(head(1))).code == "AA"
         assert to._connection is None
         assert (await to.exchange(head(2))).code == "AA"
+
+
+@asynccontextmanager
+async def answering(most: list[int]) -> AsyncIterator[tuple[int, list[int]]]:
+    """Run a receiver that answers so many messages on each connection, and closes it when it has read one more.
+
+    Yields its port, and how many messages came on each connection.
+    """
+    came: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        place, answered = len(came), most[min(len(came), len(most) - 1)]
+        came.append(0)
+        with suppress(asyncio.IncompleteReadError):
+            while came[place] <= answered:
+                frame = await reader.readuntil(b"\x1c\r")
+                came[place] += 1
+                if came[place] <= answered:
+                    number = frame.split(b"|")[9].decode()
+                    writer.write(f"\x0bMSH|^~\\&|||||1||ACK|A{number}|P|2.5.1\rMSA|AA|{number}\r\x1c\r".encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        yield server.sockets[0].getsockname()[1], came
+
+
+async def sent_until_answered(to: MllpChannel, count: int) -> int:
+    """Send so many messages, each until it is answered; return how many were lost."""
+    lost = 0
+    for number in range(count):
+        while True:
+            try:
+                await to.exchange(head(number))
+            except ConnectionLost:
+                lost += 1
+            else:
+                break
+    return lost
+
+
+async def test_each_message_has_its_own_connection_once_a_receiver_closed_after_one_twice_in_a_row():
+    async with answering([1]) as (port, came):
+        to = opened(destination(port))
+        assert await sent_until_answered(to, 6) == 2
+        assert came == [2, 2, 1, 1, 1, 1]
+        await to.close()
+
+
+async def test_a_receiver_that_answers_again_on_a_kept_connection_keeps_it():
+    async with answering([1, 2, 2, 99]) as (port, came):
+        to = opened(destination(port))
+        assert await sent_until_answered(to, 9) == 3
+        assert came == [2, 3, 3, 4]
+        await to.close()
 
 
 async def test_where_a_message_went_and_what_was_heard_is_told_of_each():
