@@ -98,6 +98,25 @@ async def test_work_under_way_when_the_server_goes_away_is_unavailable_and_not_d
             assert await value(engine, "a") == []
 
 
+@pytest.mark.parametrize("turns", range(1, 9))
+async def test_a_waiter_that_goes_away_while_the_server_does_is_told_that_it_went_away(postgres_database, turns):
+    """A loop that takes the end of its task for trouble of the store would begin anew, and never stop."""
+    parts = urlsplit(postgres_database)
+    relay = Relay(parts.port)
+    async with relay.running():
+        engine = Postgres(parts._replace(netloc=f"gateway@127.0.0.1:{relay.port}").geturl())
+        async with engine.opened():
+            await engine.do(lambda: ask(PUT, name="a", value="1"))
+            relay.freeze()
+            task = asyncio.create_task(engine.do(lambda: ask(PUT, name="b", value="1")))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await relay.cut()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
 async def test_a_server_that_is_not_there_is_unavailable():
     relay = Relay(1)
     async with relay.running():
@@ -166,6 +185,22 @@ async def test_nothing_is_done_of_work_whose_waiter_goes_away_and_the_next_is(po
         assert await value(engine, "a") == []
         await engine.do(lambda: ask(PUT, name="b", value="2"))
         assert await value(engine, "b") == ["2"]
+
+
+async def test_a_waiter_that_goes_away_at_any_moment_leaves_no_open_transaction_for_the_driver_to_complain_of(
+    postgres_engine, caplog
+):
+    def steps():
+        yield ask(PUT, name="a", value="")
+
+    for turns in range(12):
+        waiter = asyncio.create_task(postgres_engine.do(steps))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+    assert await value(postgres_engine, "a") == []
+    assert caplog.messages == []
 
 
 async def test_what_is_left_to_the_commit_is_done_after_all_other_steps_in_its_order(postgres_engine):

@@ -395,12 +395,16 @@ class _Ahead(Postgres):
 
 @asynccontextmanager
 async def _transaction(connection: Any) -> AsyncIterator[None]:
-    """Begin a transaction, which the block commits; roll it back if the block fails."""
-    await connection.execute("BEGIN")
+    """Begin a transaction, which the block commits; roll it back if the block fails.
+
+    The server may have begun it although a cancelled waiter did not hear of it. If the connection is lost, too, the
+    first error stands: the end of a task must not be taken for trouble of the store.
+    """
     try:
+        await connection.execute("BEGIN")
         yield
     except BaseException:
-        if not connection.is_closed() and connection.is_in_transaction():
+        with suppress(Exception):
             await connection.execute("ROLLBACK")
         raise
 
