@@ -158,10 +158,10 @@ _EARLIER: Final[dict[str, str]] = {
     "Dutch": r"voorlopig\w* vorige eerdere oorspronkelijk\w*",
 }
 _LATEST: Final[dict[str, str]] = {"all": r"final endgultig\w* definitiv\w* definitif definitieve?"}
-# A label says what went wrong in a report ("Dictation error:"), or that a note comes late ("Late entry:")
+# A label says what is wrong in a report ("Dictation error:"), or that a note comes late ("Late entry:")
 _FAULTS: Final[dict[str, str]] = {
     "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)? falsch\w*"
-    r" wrong incorrect erroneous inaccurate mistaken irrtum should"
+    r" wrong incorrect erroneous inaccurate mistaken irrtum should disregard\w* ignore"
 }
 _LATE: Final[dict[str, str]] = {
     "all": r"late tardi\w+ additional supplementary adicional(?:es)? adicionais zusatzlich\w* aggiuntiv[oaie]"
@@ -172,13 +172,13 @@ _NOTES: Final[dict[str, str]] = {
 # Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
 _HINTED: Final[dict[str, str]] = {
     "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]?"
-    r" further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
+    r" corr addtl clarif\w+ further weitere additionnel\w* aanvullend\w* edit(?:ed|s)?"
     r" re-?(?:evaluat|assess|review)\w* neubewertung revaloracion rivalutazione reavaliacao"
 }
 # ... or of what was read again or written below: "Overread:", "Nachbefundung:", "PS:"
 _REREAD: Final[dict[str, str]] = {
-    "all": r"(?:re|over)-?(?:read|interpret)\w* (?:nach|zweit|re-?)befund\w* relecture relectura rilettura releitura"
-    r" herbeoordeling herlezing p?ps postscript\w* script\w* posdata"
+    "all": r"(?:re|over|post)-?(?:read|interpret)\w* (?:nach|zweit|re-?)befund\w* relecture relectura rilettura"
+    r" releitura herbeoordeling herlezing p?ps postscript\w* script\w* posdata"
 }
 # Readings before the report: "Wet read:"
 _FIRST: Final[dict[str, str]] = {"all": "wet overnight resident nighthawk"}

@@ -314,8 +314,8 @@ def _is_of_sentence(word: str) -> bool:
 def is_hinted(text: str, *, is_own: bool = False) -> bool:
     """True if a line begins with a label that might be of a correction, and goes on with a sentence: "Discrepancy: …".
 
-    Its words are only of correcting, of errors, of what comes late or was read again, and of reports. With `is_own` it
-    also names a report or a date: "Changed impression: …".
+    Its words are only of correcting, of errors, of what comes late or was read again, and of reports. Beside a date
+    they may be others. With `is_own` it also says of what it is (see `_is_named`): "Changed impression: …".
     """
     return any(_hints_at(label, is_own=is_own) for label, _ in _remarks(text))
 
@@ -351,7 +351,8 @@ def _hints_at(label: Sequence[Word], *, is_own: bool) -> bool:
     is_hint = [one.kind in {"noun", "verb"} or any(one.has(trait) for trait in _HINTS) for one in label]
     is_part = [one.kind in _BESIDE_HINTS or one.has("note") or one.has("earlier") for one in label]
     is_else = any(one.has("elsewhere") for one in label)
-    return any(is_hint) and all(map(or_, is_hint, is_part)) and not is_else and (not is_own or _is_named(label))
+    is_whole = all(map(or_, is_hint, is_part)) or (not is_own and _has_date(label))
+    return any(is_hint) and is_whole and not is_else and (not is_own or _is_named(label))
 
 
 def _has_date(label: Sequence[Word]) -> bool:
@@ -361,10 +362,15 @@ def _has_date(label: Sequence[Word]) -> bool:
 
 
 def _is_named(label: Sequence[Word]) -> bool:
-    """True if a label names a report, a reading, or a date with day, month and year; other numbers are of lesions."""
-    return any(
-        one.has("reread") or _is_report(one) or _DATE.search(one.plain) or _ISO_DATE.search(one.plain) for one in label
-    )
+    """True if a label names a correction, an error, a report, a reading, an author, or a date with its year.
+
+    Other numbers are of lesions.
+    """
+    is_correction = (one.kind == "author" or (one.kind == "noun" and one.has("certain")) for one in label)
+    is_error = (one.has("fault") and not one.has("hinted") for one in label)  # a discrepancy may be of two legs
+    is_report = (_is_report(one) or one.has("reread") for one in label)
+    is_date = (_DATE.search(one.plain) or _ISO_DATE.search(one.plain) for one in label)
+    return any((*is_correction, *is_error, *is_report, *is_date))
 
 
 def _is_report(word: Word) -> bool:

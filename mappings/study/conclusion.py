@@ -194,7 +194,7 @@ def correction_issues(parts: Iterable[Passage], pointer: str) -> list[MappingIss
 def _with_corrections(sections: tuple[Section, ...]) -> tuple[tuple[Section, ...], frozenset[int]]:
     """Label a text before the first heading that corrects the report, and list the sections that only might.
 
-    Below the first heading only sentences about this very report count, and labels that name a report or a date.
+    Below the first heading only sentences about this very report count, and labels that say of what they are.
     """
     doubtful = {place for place, section in enumerate(sections) if _is_doubtful(section)}
     if len(sections) > 1:

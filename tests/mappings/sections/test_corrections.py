@@ -129,6 +129,8 @@ def test_below_the_first_heading_only_sentences_about_this_very_report_count() -
             ("PS:\nNo embolus.", True),
             ("Withdrawn: Embolus.", False),
         ),
+        *(("Additional information 1/6/2026: It is new.", True), ("Additional information: It is old.", False)),
+        *(("Corr. 1/6/26: No embolus.", True), ("For clarification: There is no embolus.", True)),
         *(("Discrepancy: Yes, the ward was told.", False), ("Discrepancy: none.", False), ("PS: 5/5.", False)),
         *(("Updated: 1/6/2026 10:15", False), ("Leg length discrepancy: The left is longer.", False)),
         *(("Outside discrepancy: The CT is old.", False), ("Discrepancy: leg length, 1 cm.", False)),
@@ -142,11 +144,16 @@ def test_a_label_that_might_be_of_a_correction_has_a_sentence_and_no_other_subje
     ("text", "expected"),
     [
         *(("Changed impression: The embolus is new.", True), ("Discrepancy 1/6/2026: There is no embolus.", True)),
+        *(("Error: There is no embolus.", True), ("Please disregard the above: No embolus.", True)),
+        *(("Additional comment by Dr. A: The embolus is new.", True), ("Post-read note: No embolus.", True)),
+        *(("Please see the following correction: No embolus.", True), ("Motion correction: It is good.", False)),
         *(("Discrepancy: The left leg is longer.", False), ("Change 2.3 cm: The mass is larger.", False)),
         *(("Interval change: The mass is larger.", False), ("Additional findings: There is a cyst.", False)),
     ],
 )
-def test_inside_a_section_such_a_label_names_a_report_or_a_date(text: str, expected: bool) -> None:
+def test_inside_a_section_such_a_label_names_a_correction_an_error_an_author_a_report_or_a_date(
+    text: str, expected: bool
+) -> None:
     assert is_hinted(text, is_own=True) is expected
 
 
